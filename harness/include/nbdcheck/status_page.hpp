@@ -1,0 +1,67 @@
+// One page of memory shared by a child and the parent that watches it.  It
+// survives whatever the plugin does to descriptors, stdio or the process, so
+// the parent always knows: is it making progress, which callback was running
+// with which arguments, and how it died.
+//
+// Written by the child (harness/server and the crash handler), read by the
+// parent (harness/sandbox).  In a program without a parent, status_page() is a
+// private page nobody reads.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "nbdcheck/types.hpp"
+
+namespace nbdcheck {
+
+// What one thread is doing.  Plain stores; a reader may see a torn mixture
+// only while the thread is running, never after it stopped.
+struct CallSlot {
+  std::atomic<std::int32_t> thread_id;  // gettid(); 0: slot unused
+  std::atomic<std::uint8_t> callback;   // Callback; none: in our own code
+  std::atomic<std::uint8_t> returned;   // 1: the last callback came back
+  std::int32_t connection;              // Connection::number(), 0: none
+  std::uint32_t count;
+  std::uint32_t flags;  // plugin_flag bits as passed
+  std::uint64_t offset;
+  std::atomic<std::uint64_t> operations;  // finished so far: the heartbeat
+  std::atomic<std::uint64_t> plan_index;  // operation of the plan in progress
+};
+
+struct StatusPage {
+  static constexpr int max_threads = 256;
+
+  enum class End : std::uint32_t {
+    running,
+    crashed,       // signal handler entered; `signal`... are valid, the child waits
+    exit_called,   // exit() ran while a callback was in progress; the child waits
+    finished,      // the final record was written
+  };
+  std::atomic<End> end;
+  std::atomic<std::int32_t> crash_thread;
+  std::int32_t signal;
+  std::int32_t signal_code;       // si_code
+  std::uint64_t fault_address;    // si_addr
+  std::uint64_t instruction;      // program counter
+  std::int32_t exit_status;
+  std::atomic<std::uint32_t> release;     // parent sets 1: stop waiting, die
+  std::atomic<std::uint32_t> event_loss;  // the event descriptor was closed under us
+  std::atomic<std::uint32_t> forked_copy;  // a callback returned in a forked copy too
+  std::atomic<std::uint64_t> heartbeat;    // progress outside of requests
+  // Ranges a wild access can be told by: see GuardKind in buffers.hpp.
+  std::atomic<std::uint64_t> guard_begin;  // arena of guarded buffers
+  std::atomic<std::uint64_t> guard_end;
+  char phase[64];  // what the check is doing, for a person
+  CallSlot slots[max_threads];
+};
+
+StatusPage& status_page();
+
+// This thread's slot; claimed at first use, given back at thread end.
+CallSlot& my_slot();
+
+// Sets the phase shown when the check dies or hangs: "reading the last byte".
+void set_phase(const char* text);
+
+}  // namespace nbdcheck
