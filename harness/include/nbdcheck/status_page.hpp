@@ -58,10 +58,23 @@ struct StatusPage {
 
 StatusPage& status_page();
 
-// This thread's slot; claimed at first use, given back at thread end.
-CallSlot& my_slot();
+namespace detail {
+extern constinit thread_local CallSlot* this_threads_slot;
+CallSlot& claim_slot();
+}  // namespace detail
+
+// This thread's slot; claimed at first use, given back at thread end.  A slot
+// keeps counting `operations` from one owner to the next, so that the sum over
+// all slots never falls.  `plan_index` is no_plan until the owner sets it.
+inline CallSlot& my_slot() {
+  CallSlot* slot = detail::this_threads_slot;
+  return slot != nullptr ? *slot : detail::claim_slot();
+}
+
+inline constexpr std::uint64_t no_plan = ~std::uint64_t{0};
 
 // Sets the phase shown when the check dies or hangs: "reading the last byte".
+// Counts as progress.
 void set_phase(const char* text);
 
 }  // namespace nbdcheck
