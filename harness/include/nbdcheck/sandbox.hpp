@@ -63,6 +63,10 @@ struct ChildEnd {
   int signal_code = 0;
   std::uint64_t fault_address = 0;
   bool fault_in_guard = false;  // the address lies in the guarded-buffer arena
+  // Of the culprit's call: where the guarded buffer began and how long it was
+  // (CallSlot::buffer, count); 0 when it had none.
+  std::uint64_t buffer = 0;
+  std::uint32_t buffer_size = 0;
   int exit_status = 0;
   std::string call;    // callback in progress, as a call: ".pread(...)"; may be ""
   Callback callback = Callback::none;

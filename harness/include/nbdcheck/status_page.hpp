@@ -25,6 +25,7 @@ struct CallSlot {
   std::uint32_t count;
   std::uint32_t flags;  // plugin_flag bits as passed
   std::uint64_t offset;
+  std::uint64_t buffer;  // address handed to .pread or .pwrite in a guarded mode, else 0
   std::atomic<std::uint64_t> operations;  // finished so far: the heartbeat
   std::atomic<std::uint64_t> plan_index;  // operation of the plan in progress
 };

@@ -1,0 +1,44 @@
+// What the command asks of one child: run this check on that plugin.  Sent to
+// the child as JSON, so it holds values only.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "subject.hpp"
+
+namespace nbdcheck {
+
+enum class Effort : std::uint8_t { quick, standard, thorough };  // --profile
+std::string_view name(Effort effort);
+
+// What the user said about the plugin; the same for every check of a run.
+struct Request {
+  std::string plugin;                  // as on the command line
+  std::vector<std::string> arguments;  // key=value ..., with backing files replaced by copies
+  std::string export_name;
+  bool readonly = false;
+  bool unstable_contents = false;
+  Persistence persistence = Persistence::unknown;  // unknown: auto
+  Effort effort = Effort::standard;
+  std::uint64_t seed = 0;
+  bool atomic_consistency = false;
+};
+
+struct Job {
+  enum class Kind { probe, check, plan };
+  Kind kind = Kind::check;
+  std::string check;  // id; empty for a probe
+  Request request;
+  Subject subject;    // what the probe found; empty for a probe
+  double seconds = 1.0;           // time budget
+  std::uint64_t operations = 0;   // operation budget, 0: none
+  std::string plan_text;          // Kind::plan: the sequence to run and judge
+};
+
+std::string to_json(const Job& job);
+std::optional<Job> job_from_json(const std::string& text);
+
+}  // namespace nbdcheck

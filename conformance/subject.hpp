@@ -1,0 +1,38 @@
+// What is known of the plugin under test before any check runs: the facts of
+// its registration, what a client sees, and the profile that probing found.
+// Checks decide by it whether they apply; reports carry it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "nbdcheck/connection.hpp"
+#include "nbdcheck/plugin.hpp"
+#include "nbdcheck/types.hpp"
+
+namespace nbdcheck {
+
+// Whether what was written and flushed is there after close and reopen.
+enum class Persistence : std::uint8_t { unknown, shared, per_connection };
+std::string_view name(Persistence persistence);
+
+struct Subject {
+  PluginFacts plugin;
+  std::string sha256;
+  ThreadModel thread_model = ThreadModel::serialize_connections;
+  ExportInfo info;             // of the export under test, opened for writing unless --readonly
+  Persistence persistence = Persistence::unknown;
+  bool stable_contents = true;  // two reads without a write between agree
+  // Data outlive the process (a file, a server): checks must not run at once.
+  bool external_storage = false;
+  std::uint64_t nanoseconds_per_read = 0;  // typical small read, for budgets
+  // Remarks of the probe for a person: "per-connection disks", ...
+  std::vector<std::string> remarks;
+
+  [[nodiscard]] bool has(std::string_view callback) const;  // ".trim" as "trim"
+  [[nodiscard]] std::uint64_t minimum_block() const;  // 1 when none announced
+};
+
+}  // namespace nbdcheck
