@@ -12,13 +12,33 @@
 #include "nbdcheck/extents.hpp"
 #include "nbdcheck/observer.hpp"
 
+namespace nbdcheck::detail {
+
+// Registers the address of the object it is part of while that object lives.
+// A plugin may keep a list's pointer too long, or make one up; this tells such
+// pointers without following them.
+class LiveMark {
+ public:
+  LiveMark();
+  LiveMark(const LiveMark&);
+  LiveMark& operator=(const LiveMark&) { return *this; }
+  ~LiveMark();
+
+  // Whether `mark`, possibly in freed memory, is a living LiveMark.
+  static bool is_live(const LiveMark* mark);
+};
+
+}  // namespace nbdcheck::detail
+
 // The opaque types of the C API.
 struct nbdkit_extents {
   nbdcheck::ExtentList list;
   bool refused = false;  // an nbdkit_add_extent call returned -1
+  nbdcheck::detail::LiveMark mark = {};
 };
 struct nbdkit_exports {
-  nbdcheck::ExportList list;
+  nbdcheck::ExportList list = {};
+  nbdcheck::detail::LiveMark mark = {};
 };
 
 namespace nbdcheck {
