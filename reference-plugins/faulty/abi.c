@@ -1,0 +1,120 @@
+/* faulty-abi-*: plugins that go wrong before they are configured, so that what
+ * is wrong must be built in: ABI_FAULT is one of the numbers below. Each is
+ * otherwise a read-only disk of zeroes.
+ */
+#define NBDKIT_API_VERSION 2
+#include <nbdkit-plugin.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NO_INIT 1
+#define INIT_NULL 2
+#define VERSION_3 3
+#define VERSION_NEGATIVE 4
+#define STRUCT_SIZE_8 5
+#define STRUCT_SIZE_ODD 6
+#define NO_OPEN 7
+#define NO_GET_SIZE 8
+#define NO_PREAD 9
+#define NO_NAME 10
+#define EMPTY_NAME 11
+#define BAD_NAME 12
+#define UNRESOLVED 13
+#define MODEL_NEGATIVE 14
+#define MODEL_7 15
+#define CRASH_INIT 16
+#define CRASH_LOAD 17
+#define CRASH_CONSTRUCTOR 18
+#define HANG_LOAD 19
+#define EXIT_LOAD 20
+
+#if ABI_FAULT == UNRESOLVED
+extern int nbdkit_reference_no_such_function(void);
+#endif
+
+static void abi_load(void) {
+#if ABI_FAULT == CRASH_LOAD
+  abort();
+#elif ABI_FAULT == EXIT_LOAD
+  exit(0);
+#elif ABI_FAULT == HANG_LOAD
+  for (volatile unsigned i = 0;; i++) {
+  }
+#elif ABI_FAULT == UNRESOLVED
+  (void)nbdkit_reference_no_such_function();
+#endif
+}
+
+#if ABI_FAULT == CRASH_CONSTRUCTOR
+__attribute__((constructor)) static void crash(void) { abort(); }
+#endif
+
+static void* abi_open(int readonly) {
+  (void)readonly;
+  return NBDKIT_HANDLE_NOT_NEEDED;
+}
+
+static int64_t abi_get_size(void* handle) {
+  (void)handle;
+  return 1024 * 1024;
+}
+
+static int abi_pread(void* handle, void* buf, uint32_t count, uint64_t offset, uint32_t flags) {
+  (void)handle;
+  (void)offset;
+  (void)flags;
+  memset(buf, 0, count);
+  return 0;
+}
+
+static struct nbdkit_plugin plugin = {
+    .name = ABI_NAME,
+    .version = "0.1.0",
+    .load = abi_load,
+    .open = abi_open,
+    .get_size = abi_get_size,
+    .pread = abi_pread,
+};
+
+#if ABI_FAULT == NO_INIT
+#define plugin_init another_name
+#endif
+
+/* NBDKIT_REGISTER_PLUGIN spelt out, for what it does not let one get wrong. */
+NBDKIT_DLL_PUBLIC struct nbdkit_plugin* plugin_init(void);
+struct nbdkit_plugin* plugin_init(void) {
+  plugin._struct_size = sizeof plugin;
+  plugin._api_version = NBDKIT_API_VERSION;
+  plugin._thread_model = NBDKIT_THREAD_MODEL_SERIALIZE_ALL_REQUESTS;
+#if ABI_FAULT == INIT_NULL
+  return NULL;
+#elif ABI_FAULT == CRASH_INIT
+  abort();
+#elif ABI_FAULT == VERSION_3
+  plugin._api_version = 3;
+#elif ABI_FAULT == VERSION_NEGATIVE
+  plugin._api_version = -1;
+#elif ABI_FAULT == STRUCT_SIZE_8
+  plugin._struct_size = 8;
+#elif ABI_FAULT == STRUCT_SIZE_ODD
+  plugin._struct_size = 300; /* in the middle of a field */
+#elif ABI_FAULT == NO_OPEN
+  plugin.open = NULL;
+#elif ABI_FAULT == NO_GET_SIZE
+  plugin.get_size = NULL;
+#elif ABI_FAULT == NO_PREAD
+  plugin.pread = NULL;
+#elif ABI_FAULT == NO_NAME
+  plugin.name = NULL;
+#elif ABI_FAULT == EMPTY_NAME
+  plugin.name = "";
+#elif ABI_FAULT == BAD_NAME
+  plugin.name = "bad_name";
+#elif ABI_FAULT == MODEL_NEGATIVE
+  plugin._thread_model = -2;
+#elif ABI_FAULT == MODEL_7
+  plugin._thread_model = 7;
+#endif
+  return &plugin;
+}
