@@ -23,6 +23,7 @@ struct LoadFailure {
     not_readable,    // permission, or a directory
     not_shared_object,  // text, script, executable, object file, archive
     wrong_machine,   // 32-bit, other processor
+    bad_debug_flag,  // ServerOptions::debug_flags: not NAME.FLAG=N
     is_filter,       // has filter_init, not plugin_init
     // a faulty plugin
     unresolved_symbols,  // `symbols` names them
