@@ -25,6 +25,11 @@ struct SlotReturner {
   CallSlot* slot = nullptr;
 
   ~SlotReturner() {
+    // Inside a callback: the plugin called exit() or pthread_exit(), and the
+    // slot is the witness.
+    const bool in_callback =
+        slot != nullptr && slot->callback.load() != 0 && !slot->returned.load();
+    if (in_callback) return;
     detail::this_threads_slot = nullptr;
     if (slot == nullptr) return;
     slot->callback.store(0, std::memory_order_relaxed);
@@ -90,8 +95,11 @@ void use_page(StatusPage* page) {
 
 void leave_shared_page() {
   current_page.store(&private_page, std::memory_order_release);
+  CallSlot* slot = detail::this_threads_slot;
   detail::this_threads_slot = nullptr;
-  returner.slot = nullptr;
+  // The copy may come from a raw clone() under a held malloc lock: do not make
+  // the thread-local object come into being here.
+  if (slot != nullptr && slot != &surplus_slot) returner.slot = nullptr;
 }
 
 StatusPage* shared_page() { return parents_page.load(std::memory_order_acquire); }

@@ -31,6 +31,8 @@ struct ChildSpec {
   std::function<void(std::string_view)> on_event;
   // About every 100 ms while it runs; may be empty.
   std::function<void(const StatusPage&)> on_tick;
+  // Stacks cost some 100 ms a crash: off where only the kind of end matters.
+  bool take_stacks = true;
 };
 
 struct StackFrame {
@@ -102,14 +104,25 @@ class ChildSide {
 
   // One line (JSON without newline) to the parent.
   void emit(std::string_view line);
-  // Marks the end; after it exit() is ours.
+  // Marks the end; after it exit() is ours.  Does not return if another thread
+  // has crashed or called exit() meanwhile.
   void finish();
+  // Ends the process at once with status 0, running neither exit handlers nor
+  // destructors: those belong to the plugin.  To see how the plugin takes a
+  // normal exit, return from main instead; its death there is reported with
+  // phase "exit".
+  [[noreturn]] void leave();
+
+  // For a check that forks on purpose, as nbdkit does when it daemonises:
+  // called in the copy, which takes over the part of the original, which then
+  // only waits for it.
+  void continue_in_fork();
 
  private:
   ChildSide() = default;
+  void take_descriptors();
+
   std::string input_;
-  int event_fd_ = -1;
-  int pid_ = 0;
   std::function<void(std::string_view)> sink_;
 };
 

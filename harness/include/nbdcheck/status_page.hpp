@@ -40,11 +40,13 @@ struct StatusPage {
     finished,      // the final record was written
   };
   std::atomic<End> end;
+  std::atomic<std::int32_t> process;  // the one at work: the child, or a copy it made on purpose
   std::atomic<std::int32_t> crash_thread;
-  std::int32_t signal;
+  std::int32_t signal;            // 0 with End::crashed: ended by a sanitizer
   std::int32_t signal_code;       // si_code
   std::uint64_t fault_address;    // si_addr
   std::uint64_t instruction;      // program counter
+  std::uint64_t caller;           // after a jump to a bad address: who jumped
   std::int32_t exit_status;
   std::atomic<std::uint32_t> release;     // parent sets 1: stop waiting, die
   std::atomic<std::uint32_t> event_loss;  // the event descriptor was closed under us

@@ -1,0 +1,195 @@
+#include "sandbox/stacks.hpp"
+
+#include <cxxabi.h>
+#include <elfutils/libdwfl.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <mutex>
+#include <string_view>
+
+#include "sandbox/describe.hpp"
+
+namespace nbdcheck::sandbox {
+namespace {
+
+constexpr std::size_t deepest = 64;  // frames per thread; a stack overflow has more
+
+// Without dwfl_standard_find_debuginfo, which may ask a debuginfod server and
+// wait for it.
+constexpr Dwfl_Callbacks callbacks{.find_elf = dwfl_linux_proc_find_elf,
+                                   .find_debuginfo = dwfl_build_id_find_debuginfo,
+                                   .section_address = nullptr,
+                                   .debuginfo_path = nullptr};
+
+struct EndDwfl {
+  void operator()(Dwfl* dwfl) const { dwfl_end(dwfl); }
+};
+using DwflPointer = std::unique_ptr<Dwfl, EndDwfl>;
+
+std::string base_name(const char* path) {
+  if (path == nullptr) return {};
+  const std::string_view text = path;
+  const std::size_t slash = text.rfind('/');
+  return std::string(slash == std::string_view::npos ? text : text.substr(slash + 1));
+}
+
+std::string demangled(const char* symbol) {
+  if (symbol == nullptr) return {};
+  int status = 0;
+  const std::unique_ptr<char, decltype(&std::free)> text(
+      abi::__cxa_demangle(symbol, nullptr, nullptr, &status), &std::free);
+  return status == 0 && text ? std::string(text.get()) : std::string(symbol);
+}
+
+// `lookup` lies inside the calling instruction where `address` is a return
+// address: the call may be the last instruction of its function.
+StackFrame symbolise(Dwfl* dwfl, std::uint64_t address, std::uint64_t lookup) {
+  StackFrame frame;
+  frame.address = address;
+  Dwfl_Module* module = dwfl_addrmodule(dwfl, lookup);
+  if (module == nullptr) return frame;
+  const char* file = nullptr;
+  const char* name =
+      dwfl_module_info(module, nullptr, nullptr, nullptr, nullptr, nullptr, &file, nullptr);
+  frame.module = base_name(file != nullptr ? file : name);
+  frame.function = demangled(dwfl_module_addrname(module, lookup));
+  if (Dwfl_Line* line = dwfl_module_getsrc(module, lookup); line != nullptr) {
+    int number = 0;
+    const char* source = dwfl_lineinfo(line, nullptr, &number, nullptr, nullptr, nullptr);
+    if (source != nullptr) frame.source = base_name(source) + ":" + std::to_string(number);
+  }
+  return frame;
+}
+
+struct Walk {
+  Dwfl* dwfl;
+  const StatusPage& page;
+  Stacks& result;
+  ThreadStack* current = nullptr;
+};
+
+int on_frame(Dwfl_Frame* state, void* argument) {
+  auto& walk = *static_cast<Walk*>(argument);
+  Dwarf_Addr address = 0;
+  bool activation = false;
+  if (!dwfl_frame_pc(state, &address, &activation)) return DWARF_CB_ABORT;
+  walk.current->frames.push_back(symbolise(walk.dwfl, address, activation ? address : address - 1));
+  return walk.current->frames.size() < deepest ? DWARF_CB_OK : DWARF_CB_ABORT;
+}
+
+int on_thread(Dwfl_Thread* thread, void* argument) {
+  auto& walk = *static_cast<Walk*>(argument);
+  ThreadStack stack;
+  stack.thread_id = dwfl_thread_tid(thread);
+  const int crashed = walk.page.crash_thread.load();
+  if (const CallSlot* slot = slot_of(walk.page, stack.thread_id); slot != nullptr) {
+    stack.doing = describe_call(*slot);
+  }
+  stack.culprit = crashed != 0 ? crashed == stack.thread_id : !stack.doing.empty();
+  walk.current = &stack;
+  // Its result tells nothing: the end of a stack without proper unwind
+  // information is an error too.  What was got counts.
+  const bool complete = dwfl_thread_getframes(thread, on_frame, &walk) == 0;
+  if (stack.frames.empty() && !complete && walk.result.problem.empty()) {
+    walk.result.problem = dwfl_errmsg(-1);
+  }
+  walk.result.threads.push_back(std::move(stack));
+  return DWARF_CB_OK;
+}
+
+bool contains(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
+
+// Functions between the one to blame and the death of the process.
+bool is_messenger(const StackFrame& frame) {
+  const std::string_view function = frame.function;
+  for (const char* runtime : {"__asan", "__tsan", "__ubsan", "__msan", "__lsan", "__sanitizer"}) {
+    if (function.starts_with(runtime)) return true;
+  }
+  if (frame.module.starts_with("libasan.") || frame.module.starts_with("libtsan.") ||
+      frame.module.starts_with("libubsan.")) {
+    return true;
+  }
+  return function == "raise" || function == "gsignal" || contains(function, "pthread_kill") ||
+         function == "tgkill" || function == "__restore_rt" ||
+         contains(function, "on_exit_called") || contains(function, "run_exit_handlers");
+}
+
+// Where the unwinder could not help: the instruction that crashed, and who
+// jumped there.
+void complete_culprit(Dwfl* dwfl, const StatusPage& page, ThreadStack& stack) {
+  const std::uint64_t instruction = page.instruction;
+  const bool seen =
+      std::any_of(stack.frames.begin(), stack.frames.end(),
+                  [instruction](const StackFrame& frame) { return frame.address == instruction; });
+  if (page.signal != 0 && !seen) {
+    stack.frames.assign(1, symbolise(dwfl, instruction, instruction));
+  }
+  trim_to_blame(stack.frames, page.signal != 0 ? instruction : 0);
+  if (page.caller != 0 && stack.frames.size() == 1) {
+    stack.frames.push_back(symbolise(dwfl, page.caller, page.caller - 1));
+  }
+}
+
+}  // namespace
+
+void trim_to_blame(std::vector<StackFrame>& frames, std::uint64_t instruction) {
+  auto first = frames.begin();
+  if (instruction != 0) {
+    const auto crash = std::find_if(
+        frames.begin(), frames.end(),
+        [instruction](const StackFrame& frame) { return frame.address == instruction; });
+    if (crash != frames.end()) first = crash;
+  }
+  constexpr std::ptrdiff_t most = 24;
+  const auto end = first + std::min(most, frames.end() - first);
+  auto keep = first;
+  for (auto frame = first; frame != end; ++frame) {
+    if (is_messenger(*frame)) keep = frame + 1;
+    if (instruction == 0 && frame->function == "exit") {
+      keep = frame;
+      break;
+    }
+  }
+  if (keep == frames.end()) keep = first;
+  frames.erase(frames.begin(), keep);
+}
+
+Stacks take_stacks(int process, const StatusPage& page) {
+  // elfutils makes no promise about threads.
+  static std::mutex one_at_a_time;
+  const std::lock_guard lock(one_at_a_time);
+  Stacks result;
+  const DwflPointer dwfl(dwfl_begin(&callbacks));
+  if (!dwfl || dwfl_linux_proc_report(dwfl.get(), process) != 0 ||
+      dwfl_report_end(dwfl.get(), nullptr, nullptr) != 0) {
+    result.problem = "cannot read the memory map of the child";
+    return result;
+  }
+  Walk walk{dwfl.get(), page, result};
+  if (dwfl_linux_proc_attach(dwfl.get(), process, false) != 0) {
+    result.problem = dwfl_errmsg(-1);
+  } else {
+    dwfl_getthreads(dwfl.get(), on_thread, &walk);
+  }
+  const int crashed = page.crash_thread.load();
+  const auto by_id = [crashed](const ThreadStack& stack) { return stack.thread_id == crashed; };
+  if (crashed != 0 && std::none_of(result.threads.begin(), result.threads.end(), by_id)) {
+    ThreadStack stack;
+    stack.thread_id = crashed;
+    stack.culprit = true;
+    if (const CallSlot* slot = slot_of(page, crashed)) stack.doing = describe_call(*slot);
+    result.threads.push_back(std::move(stack));
+  }
+  for (ThreadStack& stack : result.threads) {
+    if (stack.thread_id == crashed) complete_culprit(dwfl.get(), page, stack);
+  }
+  std::stable_partition(result.threads.begin(), result.threads.end(),
+                        [](const ThreadStack& stack) { return stack.culprit; });
+  return result;
+}
+
+}  // namespace nbdcheck::sandbox

@@ -1,0 +1,7 @@
+#pragma once
+
+namespace nbdcheck::sandbox {
+
+bool under_valgrind();
+
+}  // namespace nbdcheck::sandbox
