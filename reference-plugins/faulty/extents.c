@@ -1,7 +1,7 @@
 /* faulty-extents: a disk that gets the map of its data wrong. */
-#include "disk.h"
+#include "fault.h"
 
-const char* const fault_names[] = {
+const char* const choices[] = {
     "lie-small", "lie-tail",  "lie-neighbour", "after", "after-ignored", "gap",       "gap-ignored",
     "overlap",   "bad-type",  "unaligned",     "empty", "window",        "end-error", "wrap",
     "big-count", "hole-kept", "trimmed-zero",  "flip",  "silent",        NULL};

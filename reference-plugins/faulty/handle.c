@@ -1,10 +1,10 @@
 /* faulty-handle: a disk that gets its connections wrong. */
-#include "disk.h"
+#include "fault.h"
 
-const char* const fault_names[] = {
-    "second-breaks", "close-frees",  "limit",         "pending",       "busy",
-    "reopen-loses",  "reopen-fails", "reopen-size",   "own-flush",     "private",
-    "stale-cache",   "late-fua",     "foreign-error", "writer-thread", NULL};
+const char* const choices[] = {
+    "second-breaks", "close-frees",   "limit",         "pending",       "busy",
+    "reopen-loses",  "reopen-fails",  "reopen-size",   "own-flush",     "private",
+    "stale-cache",   "close-flushes", "foreign-error", "writer-thread", NULL};
 
 #define SECTOR UINT64_C(512)
 #define MAX_HANDLES 1024
@@ -34,7 +34,7 @@ static struct { /* the fault "pending": one slot for all connections */
 } pending;
 
 static bool has_cache(void) {
-  return fault("own-flush") || fault("private") || fault("stale-cache") || fault("late-fua");
+  return fault("own-flush") || fault("private") || fault("stale-cache") || fault("close-flushes");
 }
 
 static int allocate_cache(struct handle* h) {
@@ -88,7 +88,8 @@ static void write_back(struct handle* h) {
 
 static void handle_close(void* handle) {
   struct handle* h = handle;
-  if (fault("own-flush") || fault("late-fua")) write_back(h);
+  /* The fault "close-flushes": nothing else writes back. */
+  if (fault("own-flush") || fault("close-flushes")) write_back(h);
   for (size_t i = 0; i < MAX_HANDLES; i++)
     if (handles[i] == h) handles[i] = NULL;
   if (pending.owner == h) {
@@ -184,7 +185,6 @@ static int handle_flush(void* handle, uint32_t flags) {
   return 0;
 }
 
-/* The fault "late-fua": only .close writes back. */
 static int handle_can_multi_conn(void* handle) {
   (void)handle;
   return !fault("pending");

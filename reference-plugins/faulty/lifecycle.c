@@ -1,16 +1,16 @@
 /* faulty-lifecycle: a disk that gets starting, stopping and reporting wrong. */
 #define _GNU_SOURCE
-#include "disk.h"
+#include "fault.h"
 
 #include <pthread.h>
 #include <unistd.h>
 
-const char* const fault_names[] = {"config-silent",     "config-accepts-all", "config-crash-empty",
-                                   "config-modifies",   "complete-silent",    "ready-silent",
-                                   "after-fork-silent", "open-silent",        "read-silent",
-                                   "dump-garbage",      "dump-needs-config",  "unload-open",
-                                   "unload-thread",     "ready-thread",       "preconnect-silent",
-                                   "errno-negative",    "no-errno",           NULL};
+const char* const choices[] = {"config-silent",     "config-accepts-all", "config-crash-empty",
+                               "config-modifies",   "complete-silent",    "ready-silent",
+                               "after-fork-silent", "open-silent",        "read-silent",
+                               "dump-garbage",      "dump-needs-config",  "unload-open",
+                               "unload-thread",     "ready-thread",       "preconnect-silent",
+                               "errno-negative",    "no-errno",           NULL};
 
 static unsigned open_count;
 static bool configured;

@@ -1,5 +1,5 @@
 /* faulty-missing-*: announces what it has no callback for. MISSING says what. */
-#include "disk.h"
+#include "fault.h"
 
 #define PWRITE 1
 #define TRIM 2
@@ -8,7 +8,7 @@
 #define FUA 5
 #define EXTENTS 6
 
-const char* const fault_names[] = {NULL};
+const char* const choices[] = {NULL};
 
 #if MISSING == FUA
 static int missing_can_fua(void* handle) {

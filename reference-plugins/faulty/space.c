@@ -1,17 +1,17 @@
 /* faulty-space: a disk that gets zeroing and trimming wrong. */
-#include "disk.h"
+#include "fault.h"
 
-const char* const fault_names[] = {"zero-nothing",     "zero-ones",
-                                   "zero-outward",     "zero-inward",
-                                   "zero-one-more",    "zero-one-less",
-                                   "zero-may-trim",    "zero-4m",
-                                   "zero-2g",          "zero-stale-read",
-                                   "zero-fua",         "fast-errno",
-                                   "fast-outside",     "fast-nothing",
-                                   "declined-outside", "declined-errno",
-                                   "trim-outward",     "trim-one-more",
-                                   "trim-misplaced",   "trim-2g",
-                                   "trim-error",       NULL};
+const char* const choices[] = {"zero-nothing",     "zero-ones",
+                               "zero-outward",     "zero-inward",
+                               "zero-one-more",    "zero-one-less",
+                               "zero-may-trim",    "zero-4m",
+                               "zero-2g",          "zero-stale-read",
+                               "zero-fua",         "fast-errno",
+                               "fast-outside",     "fast-nothing",
+                               "declined-outside", "declined-errno",
+                               "trim-outward",     "trim-one-more",
+                               "trim-misplaced",   "trim-2g",
+                               "trim-error",       NULL};
 
 #define MIB (UINT64_C(1024) * 1024)
 

@@ -1,17 +1,23 @@
-/* A small, correct disk in memory for the faulty plugins to get wrong.
+/* A small, correct disk in memory that the odd and the faulty plugins vary.
  *
- * Each faulty plugin is this disk with callbacks of its own, in which
- * fault=NAME switches on one fault; fault=none, the default, is the correct
- * twin. The requests are serialised, so that every fault shows the same way
- * every time and none of them is a race.
+ * A plugin includes this, takes the callbacks it needs and replaces others. One
+ * parameter chooses among its variants: "fault" for the faulty plugins, where
+ * fault=none is the correct twin, and "mode" for the odd but legal ones. The
+ * including file says which:
+ *
+ *   #define CHOICE_KEY "mode"
+ *   #define CHOICE_DEFAULT "plain"
+ *   #include "disk.h"
+ *   const char *const choices[] = {"never", "late", NULL};
  */
-#ifndef NBDCHECK_FAULTY_DISK_H
-#define NBDCHECK_FAULTY_DISK_H
+#ifndef REFERENCE_PLUGINS_DISK_H
+#define REFERENCE_PLUGINS_DISK_H
 
 #define NBDKIT_API_VERSION 2
 #include <errno.h>
 #include <inttypes.h>
 #include <nbdkit-plugin.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -19,21 +25,24 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#ifndef THREAD_MODEL
-#define THREAD_MODEL NBDKIT_THREAD_MODEL_SERIALIZE_ALL_REQUESTS
-#endif
-
 #define PAGE UINT64_C(4096)
 
-/* What the including plugin can do wrong, ended by NULL. A name that is not in
- * the list is refused: a misspelt fault would look like a fault not found. */
-extern const char* const fault_names[];
+/* The variants beside CHOICE_DEFAULT, ended by NULL. Any other name is refused:
+ * a misspelt fault would look like a fault that was not found. */
+extern const char* const choices[];
 
-static const char* fault_name = "none";
+static const char* choice = CHOICE_DEFAULT;
 static int64_t disk_size = 1024 * 1024;
 static uint8_t* disk;
 
-static inline bool fault(const char* name) { return strcmp(fault_name, name) == 0; }
+/* Guards the disk where the thread model lets requests run at once. */
+static pthread_mutex_t disk_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+static inline bool chosen(const char* name) { return strcmp(choice, name) == 0; }
+
+static inline void disk_lock(void) { pthread_mutex_lock(&disk_mutex); }
+
+static inline void disk_unlock(void) { pthread_mutex_unlock(&disk_mutex); }
 
 static inline int disk_config(const char* key, const char* value) {
   if (strcmp(key, "size") == 0) {
@@ -42,24 +51,24 @@ static inline int disk_config(const char* key, const char* value) {
     disk_size = n;
     return 0;
   }
-  if (strcmp(key, "fault") == 0) {
-    bool known = strcmp(value, "none") == 0;
-    for (const char* const* name = fault_names; *name && !known; name++)
+  if (strcmp(key, CHOICE_KEY) == 0) {
+    bool known = strcmp(value, CHOICE_DEFAULT) == 0;
+    for (const char* const* name = choices; *name && !known; name++)
       known = strcmp(value, *name) == 0;
     if (!known) {
-      nbdkit_error("there is no fault '%s'", value);
+      nbdkit_error(CHOICE_KEY "=%s is not one of the known ones", value);
       return -1;
     }
-    fault_name = value;
+    choice = value;
     return 0;
   }
   nbdkit_error("unknown parameter '%s'", key);
   return -1;
 }
 
-#define DISK_CONFIG_HELP              \
-  "size=<SIZE>   Size of the disk.\n" \
-  "fault=<NAME>  What to do wrong (default none)."
+#define DISK_CONFIG_HELP                                     \
+  "size=<SIZE>  Size of the disk (default 1M).\n" CHOICE_KEY \
+  "=<NAME>  Which variant to be (default " CHOICE_DEFAULT ")."
 
 /* Untouched pages cost nothing, so the disk may well be larger than memory. */
 static inline int disk_get_ready(void) {
@@ -97,7 +106,9 @@ static inline int disk_pread(void* handle, void* buf, uint32_t count, uint64_t o
                              uint32_t flags) {
   (void)handle;
   (void)flags;
+  disk_lock();
   memcpy(buf, disk + offset, count);
+  disk_unlock();
   return 0;
 }
 
@@ -105,7 +116,9 @@ static inline int disk_pwrite(void* handle, const void* buf, uint32_t count, uin
                               uint32_t flags) {
   (void)handle;
   (void)flags;
+  disk_lock();
   memcpy(disk + offset, buf, count);
+  disk_unlock();
   return 0;
 }
 
@@ -121,7 +134,7 @@ static inline uint64_t round_up(uint64_t offset, uint64_t unit) {
   return round_down(offset + unit - 1, unit);
 }
 
-/* Zeroes [begin, end), cut to the disk; whole pages are given back, so that
+/* Zeroes [begin, end), cut to the disk, without locking; whole pages are given back, so that
  * clearing gigabytes neither takes long nor fills memory. */
 static inline void disk_clear(uint64_t begin, uint64_t end) {
   if (end > (uint64_t)disk_size) end = (uint64_t)disk_size;
@@ -138,7 +151,9 @@ static inline void disk_clear(uint64_t begin, uint64_t end) {
 static inline int disk_zero(void* handle, uint32_t count, uint64_t offset, uint32_t flags) {
   (void)handle;
   (void)flags;
+  disk_lock();
   disk_clear(offset, offset + count);
+  disk_unlock();
   return 0;
 }
 
