@@ -15,6 +15,9 @@
 // The library is built with hidden visibility; what plugins call must not be.
 #define NBDCHECK_API extern "C" __attribute__((visibility("default")))
 
+// Has the compiler check calls; nbdkit-common.h asks only some compilers to.
+#define NBDCHECK_PRINTF(format_at, first_at) __attribute__((format(printf, format_at, first_at)))
+
 namespace nbdcheck::api {
 
 // nbdkit-plugin(3) "Debugging and logging": nbdkit_error and nbdkit_debug keep
@@ -31,7 +34,7 @@ class KeepErrno {
 };
 
 // printf to a string; "%m" is the errno at entry.
-std::string format(const char* message, va_list args);
+NBDCHECK_PRINTF(1, 0) std::string format(const char* message, va_list args);
 
 // The message goes to the host, or to stderr where there is none.  errno kept.
 void report_error(std::string_view text);

@@ -44,11 +44,12 @@ NBDCHECK_API const char* nbdkit_strndup_intern(const char* text, std::size_t siz
   return intern({text, strnlen(text, size)});
 }
 
-NBDCHECK_API const char* nbdkit_vprintf_intern(const char* message, va_list args) {
+NBDCHECK_API NBDCHECK_PRINTF(1, 0) const
+    char* nbdkit_vprintf_intern(const char* message, va_list args) {
   return intern(api::format(message, args));
 }
 
-NBDCHECK_API const char* nbdkit_printf_intern(const char* message, ...) {
+NBDCHECK_API NBDCHECK_PRINTF(1, 2) const char* nbdkit_printf_intern(const char* message, ...) {
   va_list args;
   va_start(args, message);
   const char* text = nbdkit_vprintf_intern(message, args);

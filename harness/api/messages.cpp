@@ -15,23 +15,23 @@ int nbdkit_debug_backend_datapath = 1;
 int nbdkit_debug_tls_log = 0;
 int nbdkit_debug_tls_session = 0;
 
-NBDCHECK_API void nbdkit_verror(const char* message, va_list args) {
+NBDCHECK_API NBDCHECK_PRINTF(1, 0) void nbdkit_verror(const char* message, va_list args) {
   api::report_error(api::format(message, args));
 }
 
-NBDCHECK_API void nbdkit_error(const char* message, ...) {
+NBDCHECK_API NBDCHECK_PRINTF(1, 2) void nbdkit_error(const char* message, ...) {
   va_list args;
   va_start(args, message);
   nbdkit_verror(message, args);
   va_end(args);
 }
 
-NBDCHECK_API void nbdkit_vdebug(const char* message, va_list args) {
+NBDCHECK_API NBDCHECK_PRINTF(1, 0) void nbdkit_vdebug(const char* message, va_list args) {
   // Formatting what nobody reads would slow every request down.
   if (api::verbose()) api::report_debug(api::format(message, args));
 }
 
-NBDCHECK_API void nbdkit_debug(const char* message, ...) {
+NBDCHECK_API NBDCHECK_PRINTF(1, 2) void nbdkit_debug(const char* message, ...) {
   va_list args;
   va_start(args, message);
   nbdkit_vdebug(message, args);
