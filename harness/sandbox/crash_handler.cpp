@@ -15,6 +15,7 @@
 
 #include "nbdcheck/sandbox.hpp"
 #include "sandbox/child.hpp"
+#include "sandbox/instruments.hpp"
 #include "sandbox/page.hpp"
 
 #if defined(__has_feature)
@@ -28,9 +29,6 @@
 #else
 #define NBDCHECK_SANITIZED 0
 #endif
-
-// Of the sanitizers' common runtime, there or not.
-extern "C" [[gnu::weak]] void __sanitizer_set_death_callback(void (*callback)());
 
 namespace nbdcheck {
 namespace {
@@ -182,9 +180,7 @@ void install_crash_handlers() {
     for (const int signal : sanitizers_own) ::sigaction(signal, &action, nullptr);
   }
   for (const int signal : others) ::sigaction(signal, &action, nullptr);
-  if (__sanitizer_set_death_callback != nullptr) {
-    __sanitizer_set_death_callback(on_sanitizer_death);
-  }
+  at_sanitizer_death(on_sanitizer_death);
   ::on_exit(on_exit_called, nullptr);
 }
 

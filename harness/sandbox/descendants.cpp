@@ -134,7 +134,6 @@ int Descendants::end_all(std::chrono::milliseconds grace) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
     left = find();
   }
-  find();  // reaps the last
   return static_cast<int>(killed.size());
 }
 

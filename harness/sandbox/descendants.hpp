@@ -33,6 +33,9 @@ class Descendants {
   // session and its environment.
   std::uint64_t observe();
 
+  // Reaps orphans that died; also part of observe() and end_all().
+  void reap() { find(); }
+
   // After the end of the child, before it is reaped: gives what is left of it
   // `grace` to notice that it is alone, then kills it and waits until all are
   // gone.  Returns how many had to be killed.

@@ -118,8 +118,11 @@ void judge_limit(Why why, const ChildSpec& spec, const sandbox::Watch& watch, pi
 
 void add_stacks(const ChildSpec& spec, const StatusPage& page, pid_t pid, ChildEnd& end) {
   if (!spec.take_stacks) return;
-  const int process = page.process.load();
-  sandbox::Stacks stacks = sandbox::take_stacks(process != 0 ? process : pid, page);
+  // The page is in reach of the plugin: look at the child or a process it made,
+  // and at no other.
+  const int at_work = page.process.load();
+  const bool is_copy = at_work != pid && sandbox::process_facts(at_work).parent == pid;
+  sandbox::Stacks stacks = sandbox::take_stacks(is_copy ? at_work : pid, page);
   end.stacks = std::move(stacks.threads);
   if (!stacks.problem.empty()) end.message += fmt::format(" (no full stacks: {})", stacks.problem);
 }
@@ -145,6 +148,8 @@ ChildEnd run_child(const ChildSpec& spec) {
   } catch (...) {
     ::kill(child.pid, SIGKILL);
     descendants.end_all({});
+    child.end();
+    descendants.reap();
     throw;
   }
 
@@ -170,6 +175,7 @@ ChildEnd run_child(const ChildSpec& spec) {
   end.leftover_processes =
       descendants.end_all(std::chrono::duration_cast<std::chrono::milliseconds>(grace));
   const sandbox::WaitStatus status = child.end();
+  descendants.reap();  // those whose parent the child was until now
   watch.drain();
   if (why == Why::over) {
     read_page(page, end);

@@ -18,7 +18,7 @@
 
 #include "sandbox/child.hpp"
 #include "sandbox/descendants.hpp"
-#include "sandbox/valgrind.hpp"
+#include "sandbox/instruments.hpp"
 
 namespace nbdcheck::sandbox {
 namespace {

@@ -1,7 +1,0 @@
-#pragma once
-
-namespace nbdcheck::sandbox {
-
-bool under_valgrind();
-
-}  // namespace nbdcheck::sandbox
