@@ -103,6 +103,14 @@ TEST_F(HostileChildTest, CheckContinuesInItsOwnFork) {
   EXPECT_NE(blamed(end).find("touch_nothing"), std::string::npos) << show(end);
 }
 
+TEST_F(HostileChildTest, RefusesToBeTraced) {
+  const ChildEnd end = run("traced");
+  EXPECT_EQ(end.kind, Kind::crashed) << show(end);
+  EXPECT_NE(end.message.find("no full stacks"), std::string::npos) << end.message;
+  if (sanitized()) GTEST_SKIP() << "the sanitizer keeps the instruction to itself";
+  EXPECT_NE(blamed(end).find("touch_nothing"), std::string::npos) << show(end);
+}
+
 TEST_F(HostileChildTest, DiesWithItsParent) {
   std::array<int, 2> ends{};
   ASSERT_EQ(::pipe(ends.data()), 0);

@@ -59,7 +59,7 @@ std::string crash_message(const ChildEnd& end) {
   std::string text = "crashed with " + signal_name(end.signal);
   if (end.signal == SIGSEGV || end.signal == SIGBUS) {
     if (end.signal_code > 0) text += fmt::format(" at address {:#x}", end.fault_address);
-    if (end.fault_in_guard) text += ", outside of the buffer it was given,";
+    if (end.fault_in_guard) text += ", outside of the buffer it was given";
   }
   return text + where(end);
 }

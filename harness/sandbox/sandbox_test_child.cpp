@@ -1,6 +1,7 @@
 // The children of sandbox_test: one function per kind of misbehaviour.
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -256,6 +257,25 @@ void continue_in_fork(ChildSide& side) {
   begin_callback(Callback::after_fork, 0, 0, 0);
   touch_nothing();
 }
+// A process has one tracer only: the parent will be refused.
+void traced(ChildSide&) {
+  const pid_t self = ::getpid();
+  std::array<int, 2> ready{};
+  if (::pipe(ready.data()) != 0) return;
+  if (::fork() == 0) {
+    if (::ptrace(PTRACE_SEIZE, self, nullptr, nullptr) != 0) ::_exit(1);
+    (void)!::write(ready[1], "", 1);
+    int status = 0;
+    while (::waitpid(self, &status, __WALL) == self && WIFSTOPPED(status)) {
+      ::ptrace(PTRACE_CONT, self, nullptr, reinterpret_cast<void*>(long{WSTOPSIG(status)}));
+    }
+    ::_exit(0);
+  }
+  ::close(ready[1]);
+  char byte = 0;
+  if (::read(ready[0], &byte, 1) != 1) return;
+  touch_nothing();
+}
 void hog(ChildSide&) {
   for (;;) {
     constexpr std::size_t size = 4U << 20;
@@ -299,6 +319,7 @@ int child_main(const std::string& mode) {
       {"session-bomb", session_bomb},
       {"forked-copy", forked_copy},
       {"continue-in-fork", continue_in_fork},
+      {"traced", traced},
       {"hog", hog},
   };
   ChildSide& side = ChildSide::enter();

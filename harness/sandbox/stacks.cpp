@@ -38,9 +38,11 @@ std::string base_name(const char* path) {
 std::string demangled(const char* symbol) {
   if (symbol == nullptr) return {};
   int status = 0;
+  const std::string_view with_version = symbol;  // "raise@@GLIBC_2.2.5"
   const std::unique_ptr<char, decltype(&std::free)> text(
       abi::__cxa_demangle(symbol, nullptr, nullptr, &status), &std::free);
-  return status == 0 && text ? std::string(text.get()) : std::string(symbol);
+  if (status == 0 && text) return text.get();
+  return std::string(with_version.substr(0, with_version.find('@')));
 }
 
 // `lookup` lies inside the calling instruction where `address` is a return
