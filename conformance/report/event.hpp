@@ -45,7 +45,7 @@ struct RunSummary {
   std::string error;  // why nothing was checked, or nbdcheck's own failure
   double seconds = 0;
   std::uint64_t operations = 0;
-  std::size_t rules_total = 0;           // in the catalogue
+  std::size_t rules_total = 0;  // in the catalogue
   std::size_t rules_checked = 0;
   std::size_t rules_not_applicable = 0;
   std::vector<std::string> not_applicable_reasons;  // distinct, for the last line

@@ -1,0 +1,101 @@
+// The words for the values of finding.hpp, subject.hpp, job.hpp and event.hpp.
+#include <algorithm>
+
+#include "finding.hpp"
+#include "job.hpp"
+#include "report/event.hpp"
+#include "subject.hpp"
+
+namespace nbdcheck {
+
+std::string_view name(Severity severity) {
+  switch (severity) {
+    case Severity::quality:
+      return "QUALITY";
+    case Severity::should:
+      return "SHOULD";
+    case Severity::must:
+      return "MUST";
+  }
+  return "unknown";
+}
+
+std::string_view name(Persistence persistence) {
+  switch (persistence) {
+    case Persistence::unknown:
+      return "unknown";
+    case Persistence::shared:
+      return "shared";
+    case Persistence::per_connection:
+      return "per-connection";
+  }
+  return "unknown";
+}
+
+std::string_view name(Effort effort) {
+  switch (effort) {
+    case Effort::quick:
+      return "quick";
+    case Effort::standard:
+      return "standard";
+    case Effort::thorough:
+      return "thorough";
+  }
+  return "unknown";
+}
+
+std::string_view name(Status status) {
+  switch (status) {
+    case Status::passed:
+      return "passed";
+    case Status::failed:
+      return "failed";
+    case Status::skipped:
+      return "skipped";
+    case Status::crashed:
+      return "crashed";
+    case Status::hung:
+      return "hung";
+    case Status::unknown:
+      return "unknown";
+  }
+  return "unknown";
+}
+
+std::string_view name(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::conformant:
+      return "conformant";
+    case Verdict::nonconformant:
+      return "nonconformant";
+    case Verdict::error:
+      return "error";
+    case Verdict::nothing_checked:
+      return "nothing-checked";
+  }
+  return "unknown";
+}
+
+int RunSummary::exit_code() const {
+  switch (verdict) {
+    case Verdict::conformant:
+      return 0;
+    case Verdict::nonconformant:
+      return 1;
+    case Verdict::error:
+      return 3;
+    case Verdict::nothing_checked:
+      return 4;
+  }
+  return 3;
+}
+
+bool Subject::has(std::string_view callback) const {
+  return std::find(plugin.has.begin(), plugin.has.end(), callback) != plugin.has.end();
+}
+
+std::uint64_t Subject::minimum_block() const {
+  return info.block_size && info.block_size->minimum != 0 ? info.block_size->minimum : 1;
+}
+
+}  // namespace nbdcheck
