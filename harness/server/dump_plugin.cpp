@@ -3,7 +3,7 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <memory>
+#include <filesystem>
 
 #include "server/call.hpp"
 
@@ -50,13 +50,65 @@ class CapturedStdout {
   int saved_;
 };
 
+// In the order of nbdkit's own dump.
+void list_fields(const PluginStruct& table, std::string& text) {
+  const auto has = [&](std::string_view field, auto value) {
+    if (value != nullptr) text += fmt::format("has_{}=1\n", field);
+  };
+#define NBDCHECK_HAS(field) has(#field, table.field)
+  NBDCHECK_HAS(longname);
+  NBDCHECK_HAS(description);
+  NBDCHECK_HAS(load);
+  NBDCHECK_HAS(unload);
+  NBDCHECK_HAS(dump_plugin);
+  NBDCHECK_HAS(config);
+  NBDCHECK_HAS(config_complete);
+  NBDCHECK_HAS(config_help);
+  NBDCHECK_HAS(thread_model);
+  NBDCHECK_HAS(get_ready);
+  NBDCHECK_HAS(after_fork);
+  NBDCHECK_HAS(cleanup);
+  NBDCHECK_HAS(preconnect);
+  NBDCHECK_HAS(list_exports);
+  NBDCHECK_HAS(default_export);
+  NBDCHECK_HAS(open);
+  NBDCHECK_HAS(close);
+  NBDCHECK_HAS(export_description);
+  NBDCHECK_HAS(get_size);
+  NBDCHECK_HAS(block_size);
+  NBDCHECK_HAS(can_write);
+  NBDCHECK_HAS(can_flush);
+  NBDCHECK_HAS(is_rotational);
+  NBDCHECK_HAS(can_trim);
+  NBDCHECK_HAS(can_zero);
+  NBDCHECK_HAS(can_fast_zero);
+  NBDCHECK_HAS(can_extents);
+  NBDCHECK_HAS(can_fua);
+  NBDCHECK_HAS(can_multi_conn);
+  NBDCHECK_HAS(can_cache);
+  NBDCHECK_HAS(pread);
+  NBDCHECK_HAS(pwrite);
+  NBDCHECK_HAS(flush);
+  NBDCHECK_HAS(trim);
+  NBDCHECK_HAS(zero);
+  NBDCHECK_HAS(extents);
+  NBDCHECK_HAS(cache);
+  NBDCHECK_HAS(_pread_v1);
+  NBDCHECK_HAS(_pwrite_v1);
+  NBDCHECK_HAS(_flush_v1);
+  NBDCHECK_HAS(_trim_v1);
+  NBDCHECK_HAS(_zero_v1);
+#undef NBDCHECK_HAS
+}
+
 std::string describe(const Plugin& plugin, ThreadModel declared, ThreadModel model) {
   const PluginFacts& facts = plugin.facts();
   std::string text;
   const auto line = [&](std::string_view key, const auto& value) {
     text += fmt::format("{}={}\n", key, value);
   };
-  line("path", facts.path);
+  std::error_code ignored;
+  line("path", std::filesystem::weakly_canonical(facts.path, ignored).string());
   line("name", facts.name);
   if (!facts.version.empty()) line("version", facts.version);
   line("api_version", facts.api_version);
@@ -65,7 +117,7 @@ std::string describe(const Plugin& plugin, ThreadModel declared, ThreadModel mod
   line("thread_model", name(model));
   line("errno_is_preserved", facts.errno_is_preserved ? 1 : 0);
   if (!facts.magic_config_key.empty()) line("magic_config_key", facts.magic_config_key);
-  for (const std::string& callback : facts.has) line("has_" + callback, 1);
+  list_fields(plugin.callbacks(), text);
   return text;
 }
 

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 
@@ -46,13 +47,8 @@ void Server::Impl::set_error(int error) {
     return;
   }
   this_thread.error_was_set = true;
-  if (error <= 0) {
-    incident(IncidentKind::errno_not_positive,
-             fmt::format("nbdkit_set_error({}): the argument must be a positive errno value{}",
-                         error, error < 0 ? "; nbdkit aborts when the callback then fails" : ""));
-    error = 0;
-  }
-  this_thread.error = error;
+  // nbdkit asserts that it is not negative.
+  this_thread.error = std::max(error, 0);
 }
 
 bool Server::Impl::has_connection() const { return this_thread.connection != nullptr; }

@@ -37,7 +37,7 @@ struct ServerOptions {
   bool verbose = false;       // nbdkit -v: nbdkit_debug reaches the observer
   bool single = false;        // nbdkit -s: nbdkit_stdio_safe() is 0 throughout
   bool trace = false;         // call Observer::on_call and on_return
-  std::vector<std::string> debug_flags;  // values of nbdkit -D: "NAME.FLAG=N"
+  std::vector<std::string> debug_flags = {};  // values of nbdkit -D: "NAME.FLAG=N"
   std::size_t host_struct_size = sizeof(PluginStruct);
   std::string plugin_dir = default_plugin_dir();
   // Redirect fds 0 and 1 to /dev/null between get_ready and after_fork, as
