@@ -74,6 +74,20 @@ TEST_F(HostileChildTest, DaemonWithoutEnvironment) {
   EXPECT_EQ(end.leftover_processes, 1);
 }
 
+TEST_F(HostileChildTest, OrphanWithoutEnvironmentWhileOthersRun) {
+  std::thread other([this] {
+    ChildSpec wanted = spec("busy");
+    wanted.on_event = {};
+    wanted.stall_limit *= 3;
+    EXPECT_EQ(run_child(wanted).kind, Kind::hung);
+  });
+  std::this_thread::sleep_for(50ms);  // too short only makes the test weaker
+  const ChildEnd end = run("wiped");
+  other.join();
+  EXPECT_EQ(end.kind, Kind::finished) << show(end);
+  EXPECT_EQ(end.leftover_processes, 1);
+}
+
 TEST_F(HostileChildTest, ForkBomb) {
   const ChildEnd end = run("fork-bomb");
   EXPECT_EQ(end.kind, Kind::crashed) << show(end);

@@ -205,20 +205,44 @@ void grandchild(ChildSide& side) {
   }
   done(side);
 }
+// Becomes a program without an environment.
+[[noreturn]] void sleep_without_environment() {
+  char sleep[] = "sleep";
+  char time[] = "60";
+  std::array<char*, 3> arguments{sleep, time, nullptr};
+  std::array<char*, 1> environment{nullptr};
+  ::execve("/bin/sleep", arguments.data(), environment.data());
+  ::_exit(1);
+}
+// Waits for the exec, which closes the descriptor.
+void wait_for_exec(std::array<int, 2> pipe) {
+  ::close(pipe[1]);
+  char byte = 0;
+  (void)!::read(pipe[0], &byte, 1);
+}
 // Away from its parent, its session and its environment.
 void daemon(ChildSide& side) {
+  std::array<int, 2> pipe{};
+  if (::pipe2(pipe.data(), O_CLOEXEC) != 0) return;
   if (::fork() == 0) {
     ::setsid();
     if (::fork() != 0) ::_exit(0);
     ::setsid();
-    char sleep[] = "sleep";
-    char time[] = "60";
-    std::array<char*, 3> arguments{sleep, time, nullptr};
-    std::array<char*, 1> environment{nullptr};
-    ::execve("/bin/sleep", arguments.data(), environment.data());
-    ::_exit(1);
+    sleep_without_environment();
   }
   ::wait(nullptr);
+  wait_for_exec(pipe);
+  done(side);
+}
+void wiped(ChildSide& side) {
+  std::array<int, 2> pipe{};
+  if (::pipe2(pipe.data(), O_CLOEXEC) != 0) return;
+  if (::fork() == 0) {
+    if (::fork() != 0) ::_exit(0);
+    sleep_without_environment();
+  }
+  ::wait(nullptr);
+  wait_for_exec(pipe);
   done(side);
 }
 // Bounded to 200 processes, which then wait to be killed.
@@ -315,6 +339,7 @@ int child_main(const std::string& mode) {
       {"print-for-ever", print_for_ever},
       {"grandchild", grandchild},
       {"daemon", daemon},
+      {"wiped", wiped},
       {"fork-bomb", fork_bomb},
       {"session-bomb", session_bomb},
       {"forked-copy", forked_copy},
