@@ -57,7 +57,7 @@ static unsigned forks;
 
 /* A fault of the usual kind: writing through a null pointer. */
 static void crash(void) {
-  int* volatile nowhere = NULL;
+  volatile int* volatile nowhere = NULL;
   *nowhere = 1;
 }
 
