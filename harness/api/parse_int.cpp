@@ -31,16 +31,13 @@ int parse(const char* what, const char* text, Integer* result) {
   errno = 0;
   char* end = nullptr;
   Wide number = 0;
-  bool in_range = true;
   if constexpr (std::is_signed_v<Integer>) {
     number = std::strtoimax(text, &end, 0);
   } else {
-    in_range = !has_minus_sign(text);
-    if (in_range) number = std::strtoumax(text, &end, 0);
+    if (has_minus_sign(text)) return refuse(what, text, "must not be negative");
+    number = std::strtoumax(text, &end, 0);
   }
-  in_range =
-      in_range && errno == 0 && number >= Wide{Limits::min()} && number <= Wide{Limits::max()};
-  if (!in_range) {
+  if (errno != 0 || number < Wide{Limits::min()} || number > Wide{Limits::max()}) {
     errno = ERANGE;
     return refuse(what, text, "out of range");
   }

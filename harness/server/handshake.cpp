@@ -107,7 +107,12 @@ tl::expected<ExportList, Failure> Connection::list_exports() {
     }
   }
   if (exports.list.wants_default()) {
-    if (const std::string* name = self.default_export()) exports.list.add(*name, "");
+    const std::string* name = self.default_export();
+    // nbdkit refuses the whole list when the default finds no room in it.
+    if (name != nullptr && exports.list.add(*name, "") != ExportList::Added::kept) {
+      return tl::unexpected(self.server.failure(
+          Callback::list_exports, "no room for the default export in a list of 10000"));
+    }
   }
   return std::move(exports.list);
 }

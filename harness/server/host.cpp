@@ -51,7 +51,10 @@ void Server::Impl::set_error(int error) {
   this_thread.error = std::max(error, 0);
 }
 
-bool Server::Impl::has_connection() const { return this_thread.connection != nullptr; }
+// nbdkit closes the socket before the last .close, which thus finds no peer.
+bool Server::Impl::has_connection() const {
+  return this_thread.connection != nullptr && !this_thread.connection->finished;
+}
 
 const char* Server::Impl::export_name() {
   const bool known = this_thread.in_context && this_thread.connection->name_for_plugin != nullptr;
