@@ -1,0 +1,75 @@
+// The command line: what `nbdcheck ...` asks for, as a plain value.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <tl/expected.hpp>
+#include <vector>
+
+#include "finding.hpp"
+#include "job.hpp"
+
+namespace nbdcheck {
+
+// The program ends here: usage errors, --help, --version.
+struct CliExit {
+  int code = 0;
+  std::string text;  // ends with a newline
+  bool to_stderr = false;
+};
+
+// One line on stderr, exit code 2.
+CliExit usage_error(const std::string& what);
+
+struct ReportRequest {
+  std::string format;  // one of report_formats
+  std::string path;
+};
+
+struct Options {
+  enum class Command : std::uint8_t { run, list, explain, replay };
+  enum class Listing : std::uint8_t { all, rules, checks };
+  enum class Color : std::uint8_t { automatic, always, never };
+
+  Command command = Command::run;
+
+  std::string plugin;  // run
+  std::vector<std::string> arguments;
+
+  Listing listing = Listing::all;  // list
+  bool list_as_json = false;
+  std::string rule;       // explain
+  std::string plan_file;  // replay
+  unsigned repeat = 1;
+
+  Effort profile = Effort::standard;
+  std::optional<double> seconds;      // --time
+  std::optional<std::uint64_t> seed;  // none: choose one
+  std::string only;                   // valid ECMAScript regular expressions; empty: not given
+  std::string skip;
+  unsigned jobs = 0;              // 0: as many as there are processors
+  std::optional<double> timeout;  // seconds without progress
+  bool unstable_contents = false;
+  Persistence persistence = Persistence::unknown;  // unknown: auto
+  bool readonly = false;
+  std::string export_name;
+  bool write_in_place = false;
+
+  std::vector<ReportRequest> reports;
+  std::string artifacts;  // empty: not given
+  Severity fail_on = Severity::must;
+  bool in_process = false;
+  Color color = Color::automatic;
+  bool quiet = false;
+  bool verbose = false;
+};
+
+// `arguments` is argv without the program's name.
+tl::expected<Options, CliExit> parse_options(std::span<const std::string> arguments);
+
+// The text of --help.
+std::string help_text();
+
+}  // namespace nbdcheck
