@@ -51,6 +51,48 @@ std::string_view label(Status status) {
   return "unknown";
 }
 
+struct Widths {
+  std::size_t name = 10;
+  std::array<std::size_t, columns.size()> counts{};  // 0: no group has any
+  std::size_t operations = 1;
+
+  void include(const std::string& group_name, const Group& group) {
+    name = std::max(name, display_width(group_name));
+    operations = std::max(operations, with_commas(group.operations).size());
+    for (std::size_t i = 0; i < columns.size(); ++i) {
+      if (group.counts[i] == 0) continue;
+      counts[i] = std::max(counts[i], std::to_string(group.counts[i]).size());
+    }
+  }
+  [[nodiscard]] std::size_t all_counts() const {
+    std::size_t sum = 0;
+    for (std::size_t i = 0; i < columns.size(); ++i) {
+      if (counts[i] != 0) sum += 2 + counts[i] + 1 + columns[i].label.size();
+    }
+    return sum;
+  }
+};
+
+struct Counts {
+  std::string text;
+  std::size_t width = 0;  // without the colours
+};
+
+// "  8 passed  1 failed"; `aligned`: with room for what other groups have.
+Counts counts_text(const Group& group, const Widths& widths, bool aligned, const Paint& paint) {
+  Counts counts;
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    if (widths.counts[i] == 0 || (group.counts[i] == 0 && !aligned)) continue;
+    const std::string cell =
+        fmt::format("{:>{}} {}", group.counts[i], widths.counts[i], columns[i].label);
+    counts.text += "  ";
+    counts.text += group.counts[i] == 0 ? std::string(cell.size(), ' ')
+                                        : painted(columns[i].status, cell, paint);
+    counts.width += 2 + cell.size();
+  }
+  return counts;
+}
+
 std::string strip_right(std::string text) {
   text.erase(text.find_last_not_of(' ') + 1);
   return text;
@@ -58,42 +100,36 @@ std::string strip_right(std::string text) {
 
 }  // namespace
 
-std::string group_table(const RunSummary& summary, const Paint& paint) {
+std::string group_table(const RunSummary& summary, const Paint& paint, int width) {
   std::map<std::string, Group> groups;
-  std::array<std::size_t, columns.size()> widest{};  // of a count; 0: the column is left out
-  std::size_t name_width = 10;
-  std::size_t operations_width = 1;
   for (const CheckResult& check : summary.checks) {
-    const std::string name = printable(check.id.substr(0, check.id.find('.')));
-    Group& group = groups[name];
+    Group& group = groups[printable(check.id.substr(0, check.id.find('.')))];
     for (std::size_t i = 0; i < columns.size(); ++i) {
       if (columns[i].status == check.status) ++group.counts[i];
     }
     group.seconds += check.seconds;
     group.operations += check.operations;
-    name_width = std::max(name_width, display_width(name));
-  }
-  for (const auto& [name, group] : groups) {
-    for (std::size_t i = 0; i < columns.size(); ++i) {
-      if (group.counts[i] == 0) continue;
-      widest[i] = std::max(widest[i], std::to_string(group.counts[i]).size());
-    }
-    operations_width = std::max(operations_width, with_commas(group.operations).size());
   }
 
+  Widths widths;
+  for (const auto& [name, group] : groups) widths.include(name, group);
+  constexpr std::size_t tail = 23;  // "  ", " operations", "  12345.6 s"
+  const bool aligned = widths.name + widths.all_counts() + widths.operations + tail <=
+                       static_cast<std::size_t>(width);
+
+  std::map<std::string, Counts> cells;
+  std::size_t counts_width = 0;
+  for (const auto& [name, group] : groups) {
+    Counts& counts = cells[name] = counts_text(group, widths, aligned, paint);
+    counts_width = std::max(counts_width, counts.width);
+  }
   std::string text;
   for (const auto& [name, group] : groups) {
-    text += name + std::string(name_width - display_width(name), ' ');
-    for (std::size_t i = 0; i < columns.size(); ++i) {
-      if (widest[i] == 0) continue;
-      const std::string cell =
-          fmt::format("{:>{}} {}", group.counts[i], widest[i], columns[i].label);
-      text += "  ";
-      text += group.counts[i] == 0 ? std::string(cell.size(), ' ')
-                                   : painted(columns[i].status, cell, paint);
-    }
+    const Counts& counts = cells[name];
+    text += name + std::string(widths.name - display_width(name), ' ') + counts.text +
+            std::string(counts_width - counts.width, ' ');
     text += fmt::format("  {:>{}} operations  {:5.1f} s\n", with_commas(group.operations),
-                        operations_width, group.seconds);
+                        widths.operations, group.seconds);
   }
   for (const CheckResult& check : summary.checks) {
     if (check.status != Status::unknown) continue;

@@ -42,7 +42,7 @@ class Terminal final : public Listener {
     std::string text;
     if (!style_.quiet && !summary.checks.empty()) {
       if (style_.verbose) text += "\n";
-      text += group_table(summary, paint_) + "\n";
+      text += group_table(summary, paint_, style_.width) + "\n";
     }
     for (const Finding& finding : summary.findings) {
       text += finding_text(finding, paint_, style_.width) + "\n";
