@@ -9,45 +9,25 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-const char* const choices[] = {"crash-config",
-                               "crash-complete",
-                               "crash-ready",
-                               "crash-after-fork",
-                               "crash-open",
-                               "crash-size",
-                               "crash-pread",
-                               "crash-pwrite",
-                               "crash-flush",
-                               "crash-close",
-                               "crash-cleanup",
-                               "crash-unload",
-                               "abort-pwrite",
-                               "stack-overflow",
-                               "hang-pread",
-                               "hang-close",
-                               "hang-flush",
-                               "hang-open",
-                               "hang-ready",
-                               "hang-unload",
-                               "loop-pread",
-                               "exit-pread",
-                               "_exit-open",
-                               "exit-pwrite",
-                               "exit-unload",
-                               "exit-ready",
-                               "thread-exit",
-                               "fork-bomb",
-                               "close-stdout",
-                               "close-all",
-                               "leak-fd",
-                               "leak-thread",
-                               "leak-child",
-                               "chdir",
-                               "umask",
-                               "signal",
-                               "blocked-signals",
-                               "stdout-noise",
-                               NULL};
+const char* const choices[] = {"crash-config",  "crash-complete",
+                               "crash-ready",   "crash-after-fork",
+                               "crash-open",    "crash-size",
+                               "crash-pread",   "crash-pwrite",
+                               "crash-flush",   "crash-close",
+                               "crash-cleanup", "crash-unload",
+                               "abort-pwrite",  "stack-overflow",
+                               "hang-pread",    "hang-close",
+                               "hang-flush",    "hang-open",
+                               "hang-ready",    "hang-unload",
+                               "loop-pread",    "exit-pread",
+                               "_exit-open",    "exit-pwrite",
+                               "exit-unload",   "thread-exit",
+                               "fork-bomb",     "close-stdout",
+                               "close-all",     "leak-fd",
+                               "leak-thread",   "leak-child",
+                               "chdir",         "umask",
+                               "signal",        "blocked-signals",
+                               "stdout-noise",  NULL};
 
 /* At most this many children, however long the test lasts. */
 #define FORK_LIMIT 200
@@ -118,7 +98,6 @@ static int process_config_complete(void) {
 
 static int process_get_ready(void) {
   at("ready");
-  if (fault("exit-ready")) exit(0);
   return disk_get_ready();
 }
 
