@@ -63,8 +63,8 @@ tl::expected<void, Failure> Server::Impl::give(std::string key, std::string valu
                  .message = fmt::format("{}: this plugin does not need command line configuration",
                                         loaded_plugin->facts().name)});
   }
-  const GivenParameter& given =
-      parameters.emplace_back(ParameterString(std::move(key)), ParameterString(std::move(value)));
+  parameters.push_back({ParameterString(std::move(key)), ParameterString(std::move(value))});
+  const GivenParameter& given = parameters.back();
   const ThreadScope scope(*this);
   const int result = invoke(*this, Callback::config,
                             [&] { return table->config(given.key.c_str(), given.value.c_str()); });
