@@ -1,0 +1,54 @@
+// The answers to .get_size, .block_size and the .can_... questions: values that
+// mean something, and callbacks behind what they announce.
+#include "checks/check_run.hpp"
+#include "checks/client.hpp"
+#include "nbdcheck/status_page.hpp"
+
+namespace nbdcheck {
+namespace {
+
+// Seen in advance, so that it is found also where no client asks for FUA.
+void judge_fua(CheckRun& run, const Server& server, const ExportInfo& info) {
+  const PluginStruct& callbacks = server.plugin().callbacks();
+  if (info.fua != fua_emulate || callbacks.flush != nullptr || callbacks._flush_v1 != nullptr)
+    return;
+  Violation v;
+  v.rule = "capability.fua-needs-flush";
+  v.message =
+      ".can_fua returned NBDKIT_FUA_EMULATE, but there is no .flush to emulate it with: a write "
+      "with FUA is carried out and then fails with EINVAL.";
+  v.expected = ".flush, or NBDKIT_FUA_NONE";
+  v.actual = ".flush is NULL";
+  run.violated(std::move(v));
+}
+
+const Registration registration{{
+    .id = "capability.values",
+    .summary = "the answers given in the handshake are legal, and callbacks back them",
+    .rules = {"capability.bool-value", "capability.fua-value", "capability.cache-value",
+              "capability.size", "capability.block-size", "capability.callback-present",
+              "capability.fua-needs-flush"},
+    .not_applicable = {},
+    .run =
+        [](CheckRun& run) {
+          const auto server = run.serve();
+          if (!server) return;
+          {
+            Client client(*server);
+            set_phase("asking for the capabilities");
+            if (client.open(run.request().export_name))
+              judge_fua(run, *server, client.info());
+            else
+              run.failed_to_start(client.failure());
+            run.count_operations(1);
+          }
+          server->stop();
+          run.report_incidents();
+        },
+    // A size or a block size that no server accepts is found here, and there
+    // the first client fails.
+    .static_only = true,
+}};
+
+}  // namespace
+}  // namespace nbdcheck

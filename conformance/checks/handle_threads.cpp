@@ -1,0 +1,159 @@
+// Which thread runs a callback is nbdkit's business: every connection has a
+// thread of its own, and under PARALLEL the requests of one connection are
+// spread over a pool.  One request at a time here, each on another thread than
+// the one before.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <map>
+
+#include "checks/check_run.hpp"
+#include "checks/client.hpp"
+#include "checks/sequence_check.hpp"
+#include "model/tags.hpp"
+#include "nbdcheck/status_page.hpp"
+
+namespace nbdcheck {
+namespace {
+
+constexpr std::uint64_t rounds = 64;
+
+class Threads {
+ public:
+  Threads(CheckRun& run, Server& server)
+      : run_(run),
+        server_(server),
+        writes_(run.subject().info.can_write),
+        block_(std::max<std::uint64_t>(run.subject().minimum_block(), 512)),
+        blocks_(std::min<std::uint64_t>(run.subject().info.size / block_, 256)) {}
+
+  // One connection whose requests run on three threads in turn.
+  void spread() {
+    set_phase("requests of one connection on several threads");
+    Lane opener;
+    std::unique_ptr<Connection> connection;
+    opener.run([&] { connection = opened(); });
+    if (connection) {
+      std::array<Lane, 3> lanes;
+      for (std::uint64_t i = 0; i < rounds && !run_.found_any(); ++i) {
+        const std::uint64_t offset = run_.random().below(blocks_) * block_;
+        lanes[i % 3].run([&] { change(*connection, offset); });
+        lanes[(i + 1) % 3].run(
+            [&] { compare(*connection, offset, "another thread than wrote it"); });
+      }
+    }
+    opener.run([&] { connection.reset(); });
+  }
+
+  // Connections one after the other, each on a new thread.
+  void in_turn() {
+    set_phase("connections in turn, each on a thread of its own");
+    known_.clear();
+    for (std::uint64_t i = 0; i < 4 && !run_.found_any(); ++i) {
+      Lane lane;
+      lane.run([&] {
+        const auto connection = opened();
+        if (!connection) return;
+        for (const auto& entry : std::map(known_))
+          compare(*connection, entry.first, "the thread of a later connection");
+        for (std::uint64_t n = 0; n < 4; ++n) change(*connection, (i * 4 + n) % blocks_ * block_);
+        if (run_.subject().info.can_flush && !connection->flush().ok()) known_.clear();
+      });
+    }
+  }
+
+ private:
+  std::unique_ptr<Connection> opened() {
+    auto connection = server_.connect();
+    if (!connection) {
+      run_.failed_to_start(connection.error());
+      return nullptr;
+    }
+    if (auto info = (*connection)->open(run_.request().export_name); !info) {
+      run_.failed_to_start(info.error());
+      return nullptr;
+    }
+    return std::move(*connection);
+  }
+
+  // Writes a block, or reads it where nothing can be written, and remembers it.
+  void change(Connection& connection, std::uint64_t offset) {
+    std::vector<std::byte> data(block_);
+    run_.count_operations(1);
+    Reply reply;
+    if (writes_) {
+      fill_tags(data, offset, ++tag_);
+      reply = connection.write(data, offset);
+    } else {
+      reply = connection.read(data, offset);
+    }
+    if (reply.ok())
+      known_[offset] = std::move(data);
+    else
+      known_.erase(offset);
+  }
+
+  void compare(Connection& connection, std::uint64_t offset, const char* where) {
+    const auto known = known_.find(offset);
+    if (known == known_.end() || run_.found_any()) return;
+    std::vector<std::byte> data(block_);
+    run_.count_operations(1);
+    const Reply reply = connection.read(data, offset);
+    if (reply.ok() && data == known->second) return;
+    Violation v;
+    v.rule = "handle.threads";
+    v.message = fmt::format("pread(count={}, offset={}) on {} {}.", block_, offset, where,
+                            reply.ok() ? "returned other data" : "failed");
+    v.expected = writes_ ? "the data that were written before" : "the data that were read before";
+    if (!reply.ok()) v.actual = "error: " + run_.incidents().last_error();
+    run_.violated(std::move(v));
+  }
+
+  CheckRun& run_;
+  Server& server_;
+  bool writes_;
+  std::uint64_t block_;
+  std::uint64_t blocks_;
+  std::uint32_t tag_ = 0;
+  std::map<std::uint64_t, std::vector<std::byte>> known_;  // by offset
+};
+
+bool spreads(const Subject& subject) { return subject.thread_model == ThreadModel::parallel; }
+
+// Without writing, or where each connection has a disk of its own, what one
+// connection reads tells nothing new of the next.
+bool takes_turns(const Subject& subject) {
+  return subject.info.can_write && subject.persistence == Persistence::shared;
+}
+
+std::string not_applicable(const Subject& subject) {
+  if (const auto why = needs_contents(subject); !why.empty()) return why;
+  if (!subject.stable_contents) return "contents change by themselves";
+  if (subject.info.size < std::max<std::uint64_t>(subject.minimum_block(), 512))
+    return "smaller than 512 bytes";
+  if (!spreads(subject) && !takes_turns(subject)) return "one thread is all it gets to see";
+  return "";
+}
+
+const Registration registration{{
+    .id = "handle.threads",
+    .summary = "it does not matter which thread runs a callback",
+    .rules = {"handle.threads"},
+    .not_applicable = not_applicable,
+    .run =
+        [](CheckRun& run) {
+          if (run.request().unstable_contents) return run.unknown("contents are not judged");
+          const auto server = run.serve();
+          if (!server) return;
+          Threads threads(run, *server);
+          if (spreads(run.subject())) threads.spread();
+          if (takes_turns(run.subject()) && !run.found_any()) threads.in_turn();
+          if (!run.found_any()) server->stop();
+          run.report_incidents();
+        },
+}};
+
+}  // namespace
+}  // namespace nbdcheck
