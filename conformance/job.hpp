@@ -36,6 +36,8 @@ struct Job {
   double seconds = 1.0;           // time budget
   std::uint64_t operations = 0;   // operation budget, 0: none
   std::string plan_text;          // Kind::plan: the sequence to run and judge
+  std::string log_path;           // where the operations are logged
+  bool second_probe = false;      // look for what the first probe wrote
 };
 
 std::string to_json(const Job& job);

@@ -69,6 +69,8 @@ Job full_job() {
   job.seconds = 0.1;
   job.operations = 1U << 30;
   job.plan_text = "nbdcheck-plan 1\n";
+  job.log_path = "/tmp/log";
+  job.second_probe = true;
   return job;
 }
 
@@ -88,6 +90,8 @@ TEST(JobJson, ComesBackTheSame) {
   EXPECT_EQ(back->subject.info.description, "about");
   EXPECT_EQ(back->seconds, 0.1);
   EXPECT_EQ(back->plan_text, job.plan_text);
+  EXPECT_EQ(back->log_path, job.log_path);
+  EXPECT_TRUE(back->second_probe);
 }
 
 TEST(JobJson, AbsentThingsStayAbsent) {

@@ -1,0 +1,135 @@
+#include "checks/check_run.hpp"
+
+#include <algorithm>
+#include <exception>
+#include <thread>
+
+#include <fmt/format.h>
+
+#include "nbdcheck/sandbox.hpp"
+#include "rules/catalogue.hpp"
+
+namespace nbdcheck {
+
+CheckRun::CheckRun(const Job& job, const std::string& log_path, Output output)
+    : job_(job),
+      output_(std::move(output)),
+      log_(log_path),
+      random_(derive_seed(job.request.seed, job.check)),
+      begin_(std::chrono::steady_clock::now()) {}
+
+CheckRun::~CheckRun() = default;
+
+namespace {
+
+// After a failed start nbdkit just exits: no .cleanup, no .unload.  The child
+// leaves by _exit, so the server may as well stay.
+void abandon(std::unique_ptr<Server> server) { static_cast<void>(server.release()); }
+
+}  // namespace
+
+ServerOptions CheckRun::server_options() const {
+  ServerOptions options;
+  options.readonly = job_.request.readonly;
+  options.redirect_stdio = true;
+  return options;
+}
+
+std::unique_ptr<Server> CheckRun::load(ServerOptions options) {
+  set_phase("loading the plugin");
+  auto server = Server::load(job_.request.plugin, std::move(options), incidents_);
+  if (!server) {
+    unknown("the plugin could not be loaded: " + server.error().message);
+    return nullptr;
+  }
+  return *std::move(server);
+}
+
+std::unique_ptr<Server> CheckRun::serve(ServerOptions options) {
+  auto server = load(std::move(options));
+  if (!server) return nullptr;
+  set_phase("configuring the plugin");
+  if (const auto ok = server->configure(job_.request.arguments); !ok) {
+    failed_to_start(ok.error());
+    abandon(std::move(server));
+    return nullptr;
+  }
+  set_phase("starting to serve");
+  if (const auto ok = server->start(); !ok) {
+    failed_to_start(ok.error());
+    abandon(std::move(server));
+    return nullptr;
+  }
+  set_phase("");
+  return server;
+}
+
+void CheckRun::failed_to_start(const Failure& failure) {
+  report_incidents();
+  const std::string words = incidents_.last_error();
+  unknown(fmt::format(".{} failed: {}", name(failure.where),
+                      words.empty() ? failure.message : words));
+}
+
+bool CheckRun::budget_left(double share) const {
+  if (job_.operations != 0 &&
+      static_cast<double>(operations_) >= share * static_cast<double>(job_.operations))
+    return false;
+  return seconds_left() > (1 - share) * job_.seconds;
+}
+
+double CheckRun::seconds_left() const {
+  const std::chrono::duration<double> used = std::chrono::steady_clock::now() - begin_;
+  return job_.seconds - used.count();
+}
+
+void CheckRun::violated(Violation violation) { report(std::move(violation), 0); }
+
+void CheckRun::violated_in_sequence(Violation violation) {
+  report(std::move(violation), log_.size());
+}
+
+void CheckRun::report(Violation violation, std::uint64_t sequence_length) {
+  if (std::find(reported_.begin(), reported_.end(), violation.rule) != reported_.end()) return;
+  reported_.push_back(violation.rule);
+  found_any_ = true;
+  Finding finding;
+  finding.rule = std::move(violation.rule);
+  finding.check = job_.check;
+  if (const Rule* rule = find_rule(finding.rule)) {
+    finding.severity = rule->severity;
+    finding.title = rule->title;
+  }
+  finding.message = std::move(violation.message);
+  finding.expected = std::move(violation.expected);
+  finding.actual = std::move(violation.actual);
+  finding.details = std::move(violation.details);
+  output_.finding(finding, sequence_length);
+}
+
+bool CheckRun::report_incidents(bool in_sequence) {
+  if (!incidents_.has_news()) return false;
+  const auto fresh = incidents_.take();
+  for (const Violation& violation : fresh)
+    in_sequence ? violated_in_sequence(violation) : violated(violation);
+  return !fresh.empty();
+}
+
+void CheckRun::unknown(const std::string& reason) { output_.unknown(reason); }
+
+SequenceOptions CheckRun::sequence_options() const {
+  SequenceOptions options;
+  options.export_name = job_.request.export_name;
+  options.rules.shared = job_.subject.persistence == Persistence::shared;
+  options.rules.multi_conn = job_.subject.info.advertises_multi_conn;
+  options.judge_contents = !job_.request.unstable_contents;
+  options.judge_unwritten = job_.subject.stable_contents;
+  return options;
+}
+
+void on_connection_thread(const std::function<void()>& body) {
+  Lane lane;
+  lane.run(body);
+}
+
+}  // namespace nbdcheck

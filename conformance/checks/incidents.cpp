@@ -1,0 +1,135 @@
+#include "checks/incidents.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace nbdcheck {
+namespace {
+
+bool is_data_callback(Callback callback) {
+  return callback >= Callback::pread && callback <= Callback::cache;
+}
+
+std::uint64_t bit(IncidentKind kind) {
+  static_assert(static_cast<unsigned>(IncidentKind::count_) <= 64);
+  return std::uint64_t{1} << static_cast<unsigned>(kind);
+}
+
+}  // namespace
+
+std::string_view rule_of(IncidentKind kind, Callback callback) {
+  switch (kind) {
+    case IncidentKind::return_value:
+      return is_data_callback(callback) ? "data.return-value" : "lifecycle.return-value";
+    case IncidentKind::bool_value:
+      return "capability.bool-value";
+    case IncidentKind::fua_value:
+      return "capability.fua-value";
+    case IncidentKind::cache_value:
+      return "capability.cache-value";
+    case IncidentKind::size_value:
+      return "capability.size";
+    case IncidentKind::thread_model_value:
+      return "abi.thread-model";
+    case IncidentKind::block_size_unset:
+    case IncidentKind::block_size_invalid:
+      return "capability.block-size";
+    case IncidentKind::errno_not_positive:
+      return "data.errno-positive";
+    case IncidentKind::no_error_message:
+      return is_data_callback(callback) ? "data.error-message" : "lifecycle.error-message";
+    case IncidentKind::missing_callback:
+      return "capability.callback-present";
+    case IncidentKind::fua_without_flush:
+      return "capability.fua-needs-flush";
+    case IncidentKind::extent_not_contiguous:
+    case IncidentKind::extent_error_ignored:
+      return "extents.contiguous";
+    case IncidentKind::extent_wraps:
+      return "extents.no-wrap";
+    case IncidentKind::extent_type_value:
+      return "extents.type";
+    case IncidentKind::extent_none:
+      return "extents.first-at-offset";
+    case IncidentKind::extents_foreign:
+      return "extents.own-list";
+    case IncidentKind::buffer_overrun:
+      return "data.buffer-overrun";
+    case IncidentKind::buffer_unfilled:
+      return "data.buffer-filled";
+    case IncidentKind::buffer_modified:
+      return "data.buffer-modified";
+    case IncidentKind::config_modified:
+      return "lifecycle.config-read-only";
+    case IncidentKind::default_export_invalid:
+    case IncidentKind::description_invalid:
+    case IncidentKind::export_refused:
+    case IncidentKind::exports_foreign:
+    case IncidentKind::export_name_null:
+      return "lifecycle.export-list";
+    case IncidentKind::nanosleep_too_early:
+      return "lifecycle.no-early-sleep";
+    case IncidentKind::filter_function:
+      return "abi.no-filter-functions";
+    case IncidentKind::no_context:
+      return "lifecycle.connection-context";
+    case IncidentKind::server_would_abort:
+      return "lifecycle.server-abort";
+    // Legal, or of interest only to rules that other checks judge.
+    case IncidentKind::no_errno:
+    case IncidentKind::errno_on_success:
+    case IncidentKind::extent_too_many:
+    case IncidentKind::intern_race:
+    case IncidentKind::count_:
+      return "";
+  }
+  return "";
+}
+
+void IncidentCollector::on_error(Callback /*where*/, std::string_view message) {
+  const std::lock_guard lock(mutex_);
+  last_error_ = message.substr(0, 1000);
+}
+
+void IncidentCollector::on_incident(const Incident& incident) {
+  const std::lock_guard lock(mutex_);
+  seen_ |= bit(incident.kind);
+  if ((expected_ & bit(incident.kind)) != 0) return;
+  const std::string rule(rule_of(incident.kind, incident.callback));
+  if (rule.empty()) return;
+  if (std::find(known_rules_.begin(), known_rules_.end(), rule) != known_rules_.end()) return;
+  known_rules_.push_back(rule);
+  Violation violation;
+  violation.rule = rule;
+  violation.message = incident.text;
+  fresh_.push_back(std::move(violation));
+  news_.store(true, std::memory_order_relaxed);
+}
+
+std::vector<Violation> IncidentCollector::take() {
+  const std::lock_guard lock(mutex_);
+  news_.store(false, std::memory_order_relaxed);
+  return std::exchange(fresh_, {});
+}
+
+std::string IncidentCollector::last_error() const {
+  const std::lock_guard lock(mutex_);
+  return last_error_;
+}
+
+void IncidentCollector::forget_errors() {
+  const std::lock_guard lock(mutex_);
+  last_error_.clear();
+}
+
+bool IncidentCollector::seen(IncidentKind kind) const {
+  const std::lock_guard lock(mutex_);
+  return (seen_ & bit(kind)) != 0;
+}
+
+void IncidentCollector::expect(IncidentKind kind) {
+  const std::lock_guard lock(mutex_);
+  expected_ |= bit(kind);
+}
+
+}  // namespace nbdcheck

@@ -1,0 +1,49 @@
+// From what the harness noticed to the rule it breaks.
+#pragma once
+
+#include <atomic>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "history.hpp"
+#include "nbdcheck/observer.hpp"
+
+namespace nbdcheck {
+
+// The rule that an incident of this kind in this callback breaks; "" when it
+// breaks none.
+std::string_view rule_of(IncidentKind kind, Callback callback);
+
+// Keeps the first incident of each rule and the last words of the plugin.
+class IncidentCollector final : public Observer {
+ public:
+  void on_error(Callback where, std::string_view message) override;
+  void on_incident(const Incident& incident) override;
+
+  [[nodiscard]] bool has_news() const { return news_.load(std::memory_order_relaxed); }
+  // What came since the last call.
+  std::vector<Violation> take();
+
+  // The last message of nbdkit_error, "" when there was none.
+  [[nodiscard]] std::string last_error() const;
+  void forget_errors();
+  // Whether incidents of `kind` have been seen, taken or not.
+  [[nodiscard]] bool seen(IncidentKind kind) const;
+  // From now on incidents of this kind are not reported: the check provokes
+  // them itself.
+  void expect(IncidentKind kind);
+
+ private:
+  mutable std::mutex mutex_;
+  std::atomic<bool> news_ = false;
+  std::vector<Violation> fresh_;
+  std::vector<std::string> known_rules_;
+  std::uint64_t seen_ = 0;
+  std::uint64_t expected_ = 0;
+  std::string last_error_;
+};
+
+}  // namespace nbdcheck

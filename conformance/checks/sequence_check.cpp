@@ -1,0 +1,143 @@
+#include "checks/sequence_check.hpp"
+
+#include <algorithm>
+
+namespace nbdcheck {
+namespace {
+
+// Exports up to this size are read whole at the end.
+constexpr std::uint64_t whole_sweep = 64U << 20;
+// Of the budget; the rest is for the sweep.
+constexpr double main_share = 0.85;
+constexpr std::uint64_t sweep_step = 256U << 10;
+constexpr std::uint64_t sweep_around = 128U << 10;
+
+std::uint64_t largest_request(const Subject& subject) {
+  const auto& block = subject.info.block_size;
+  if (block && block->maximum != 0 && block->maximum < max_request_size) return block->maximum;
+  return max_request_size;
+}
+
+void sweep_range(CheckRun& run, SequenceRunner& sequence, const Aim& aim, std::uint64_t begin,
+                 std::uint64_t end) {
+  begin = begin / aim.block * aim.block;
+  end = std::min(end, aim.size) / aim.block * aim.block;
+  const std::uint64_t most =
+      std::max(aim.block, std::min(sweep_step, aim.max_request) / aim.block * aim.block);
+  while (begin < end && run.budget_left()) {
+    Operation op{.kind = OpKind::read};
+    op.offset = begin;
+    op.count = static_cast<std::uint32_t>(std::min(most, end - begin));
+    if (!step(run, sequence, op)) return;
+    begin += op.count;
+  }
+}
+
+void sweep(CheckRun& run, SequenceRunner& sequence, const Aim& aim,
+           std::vector<std::uint64_t> places) {
+  if (aim.size <= whole_sweep) {
+    sweep_range(run, sequence, aim, 0, aim.size);
+    return;
+  }
+  std::sort(places.begin(), places.end());
+  std::uint64_t done = 0;
+  for (const std::uint64_t place : places) {
+    const std::uint64_t begin = std::max(done, place - std::min(place, sweep_around));
+    const std::uint64_t end = place + std::min(sweep_around, aim.size - place);
+    if (run.found_any()) return;
+    if (begin < end) sweep_range(run, sequence, aim, begin, end);
+    done = std::max(done, end);
+  }
+}
+
+}  // namespace
+
+Aim aim_of(const Subject& subject) {
+  Aim aim;
+  aim.size = subject.info.size;
+  aim.block = subject.minimum_block();
+  aim.max_request = largest_request(subject);
+  aim.can_fua = subject.info.fua != fua_none;
+  aim.can_fast_zero = subject.info.can_fast_zero;
+  aim.typical_length = std::max<std::uint64_t>(4096, aim.block);
+  return aim;
+}
+
+Mix possible(Mix mix, const Subject& subject) {
+  const ExportInfo& info = subject.info;
+  if (!info.can_write) mix.write = mix.zero = mix.trim = 0;
+  if (info.zero == zero_none) mix.zero = 0;
+  if (!info.can_trim) mix.trim = 0;
+  if (!info.can_flush) mix.flush = 0;
+  if (info.cache == cache_none) mix.cache = 0;
+  if (!info.can_extents) mix.extents = 0;
+  return mix;
+}
+
+std::string needs_contents(const Subject& subject) {
+  if (subject.info.size < subject.minimum_block())
+    return subject.info.size == 0 ? "size is 0" : "smaller than one block";
+  return "";
+}
+
+std::string needs_writing(const Subject& subject) {
+  if (!subject.info.can_write) return "read-only";
+  return needs_contents(subject);
+}
+
+bool step(CheckRun& run, SequenceRunner& sequence, const Operation& op) {
+  run.log().append(op);
+  auto violation = sequence.step(op);
+  run.count_operations(1);
+  if (run.incidents().has_news()) run.report_incidents(true);
+  if (!violation) return true;
+  run.violated_in_sequence(std::move(*violation));
+  return false;
+}
+
+bool run_fixed_sequence(CheckRun& run, const std::vector<Operation>& operations,
+                        const SequenceOptions& options) {
+  const auto server = run.serve();
+  if (!server) return true;
+  bool good = true;
+  on_connection_thread([&] {
+    InProcessTarget target(*server);
+    SequenceRunner sequence(target, run.subject(), options);
+    for (const Operation& op : operations) {
+      if (!run.budget_left()) break;
+      good = step(run, sequence, op);
+      if (!good) break;
+    }
+    if (sequence.succeeded() == 0 && sequence.failed() > 0)
+      run.unknown("every request was refused: " + run.incidents().last_error());
+    sequence.close_all();
+  });
+  if (good) server->stop();
+  run.report_incidents();
+  return good;
+}
+
+void run_random_sequence(CheckRun& run, const SequenceSpec& spec) {
+  const auto server = run.serve();
+  if (!server) return;
+  bool good = true;
+  on_connection_thread([&] {
+    InProcessTarget target(*server);
+    SequenceRunner sequence(target, run.subject(), spec.options);
+    Generator generator(spec.aim, spec.mix, run.random().next());
+    // Asking the clock for each operation would cost as much as a small read.
+    while (good && run.budget_left(main_share))
+      for (int i = 0; i < 16 && good; ++i) good = step(run, sequence, generator.next());
+    if (good && spec.sweep && spec.aim.connections == 1)
+      sweep(run, sequence, spec.aim, generator.anchors());
+    if (sequence.succeeded() == 0)
+      run.unknown("every request was refused: " + (sequence.open_failure().empty()
+                                                       ? run.incidents().last_error()
+                                                       : sequence.open_failure()));
+    sequence.close_all();
+  });
+  if (!run.found_any()) server->stop();
+  run.report_incidents();
+}
+
+}  // namespace nbdcheck

@@ -1,0 +1,253 @@
+#include "execute/sequence.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <thread>
+
+#include "model/tags.hpp"
+#include "nbdcheck/status_page.hpp"
+
+namespace nbdcheck {
+namespace {
+
+// What a read buffer holds before the read: another value for each operation,
+// never 0 or 0xff, which plugins write by themselves.
+std::byte poison(std::uint64_t operation, unsigned round) {
+  return static_cast<std::byte>(1 + (operation * 37 + round * 101) % 254);
+}
+
+// How much of a range called zero is read to see that it is.
+constexpr std::uint32_t zero_sample = 4096;
+constexpr int zero_samples = 4;
+
+}  // namespace
+
+SequenceRunner::SequenceRunner(Target& target, const Subject& subject, SequenceOptions options)
+    : target_(target),
+      options_(std::move(options)),
+      size_(subject.info.size),
+      block_(subject.minimum_block()),
+      judge_(size_, options_.rules) {}
+
+SequenceRunner::~SequenceRunner() { close_all(); }
+
+bool SequenceRunner::is_open(unsigned connection) const {
+  return connection < sessions_.size() && sessions_[connection] != nullptr;
+}
+
+void SequenceRunner::close_all() {
+  for (unsigned i = 0; i < sessions_.size(); ++i) {
+    if (!sessions_[i]) continue;
+    if (i < lanes_.size() && lanes_[i])
+      lanes_[i]->run([&] { sessions_[i].reset(); });
+    else
+      sessions_[i].reset();
+  }
+}
+
+std::span<std::byte> SequenceRunner::buffer(std::size_t size) {
+  if (buffer_.size() < size) buffer_.resize(size);
+  return {buffer_.data(), size};
+}
+
+std::optional<Violation> SequenceRunner::step(const Operation& op) {
+  my_slot().plan_index.store(operations(), std::memory_order_relaxed);
+  if (!options_.lanes) return run(op);
+  if (lanes_.size() <= op.connection) lanes_.resize(op.connection + 1U);
+  auto& lane = lanes_[op.connection];
+  if (!lane) lane = std::make_unique<Lane>();
+  std::optional<Violation> violation;
+  const std::uint64_t index = operations();
+  lane->run([&] {
+    my_slot().plan_index.store(index, std::memory_order_relaxed);
+    violation = run(op);
+  });
+  return violation;
+}
+
+std::optional<Violation> SequenceRunner::run(const Operation& op) {
+  if (op.kind == OpKind::open) {
+    if (is_open(op.connection)) return std::nullopt;
+    if (sessions_.size() <= op.connection) sessions_.resize(op.connection + 1U);
+    auto session = target_.open(options_.export_name);
+    if (session) {
+      sessions_[op.connection] = std::move(*session);
+      sessions_[op.connection]->set_buffer_mode(options_.buffers);
+      ++succeeded_;
+    } else {
+      open_failure_ = session.error().message;
+      ++failed_;
+    }
+    judge_.enter(op, session ? 0 : EIO, {});
+    return std::nullopt;
+  }
+  if (!is_open(op.connection)) return std::nullopt;
+  Session& session = *sessions_[op.connection];
+  if (has_range(op.kind) && (op.offset > size_ || op.count > size_ - op.offset || op.count == 0))
+    return std::nullopt;
+  switch (op.kind) {
+    case OpKind::read:
+      return read(session, op);
+    case OpKind::extents:
+      return extents(session, op);
+    case OpKind::close:
+      sessions_[op.connection].reset();
+      judge_.enter(op, 0, {});
+      ++succeeded_;
+      return std::nullopt;
+    default:
+      break;
+  }
+  const Reply reply = perform(session, op);
+  ++(reply.ok() ? succeeded_ : failed_);
+  judge_.enter(op, reply.error, {});
+  return std::nullopt;
+}
+
+Reply SequenceRunner::perform(Session& session, const Operation& op) {
+  switch (op.kind) {
+    case OpKind::write: {
+      const auto data = buffer(op.count);
+      switch (op.payload) {
+        case Payload::tags:
+          fill_tags(data, op.offset, op.tag);
+          break;
+        case Payload::zeroes:
+          std::memset(data.data(), 0, data.size());
+          break;
+        case Payload::ones:
+          std::memset(data.data(), 0xff, data.size());
+          break;
+      }
+      return session.write(data, op.offset, op.flags);
+    }
+    case OpKind::flush:
+      return session.flush();
+    case OpKind::trim:
+      return session.trim(op.count, op.offset, op.flags);
+    case OpKind::zero:
+      return session.zero(op.count, op.offset, op.flags);
+    case OpKind::cache:
+      return session.cache(op.count, op.offset);
+    default:
+      return {};
+  }
+}
+
+std::optional<Violation> SequenceRunner::read(Session& session, const Operation& op) {
+  const auto data = buffer(op.count);
+  std::memset(data.data(), static_cast<int>(poison(operations(), 0)), data.size());
+  const Reply reply = session.read(data, op.offset, op.flags);
+  ++(reply.ok() ? succeeded_ : failed_);
+  if (!options_.judge_contents) {
+    judge_.enter(op, reply.ok() ? ECANCELED : reply.error, {});
+    return std::nullopt;
+  }
+  const auto mismatch = judge_.enter(op, reply.error, data);
+  if (!mismatch) return std::nullopt;
+  if (mismatch->expected.learnt && !options_.judge_unwritten) return std::nullopt;
+  Violation violation = judge_.explain(*mismatch, data);
+  if (mismatch->expected.learnt && contents_change(session, op)) {
+    options_.judge_unwritten = false;
+    violation.rule = "data.stable-contents";
+    violation.message = fmt::format(
+        "Reading [{}, {}) again and again, with nothing written to it, gives different data.",
+        op.offset, op.offset + op.count);
+    return violation;
+  }
+  const std::uint64_t at = mismatch->offset - op.offset;
+  if (left_unfilled(session, op, at)) {
+    violation.rule = "data.buffer-filled";
+    violation.message = fmt::format(
+        "{} returned 0 but did not set byte {} of the buffer (offset {}): whatever was in the "
+        "buffer before, it is still there.",
+        describe(op), at, mismatch->offset);
+    violation.actual = "the byte keeps the value the buffer had before the call";
+  }
+  return violation;
+}
+
+// Contents nobody wrote that change under our eyes are the plugin's nature (a
+// clock, a random source), not the fault of the operation before.
+bool SequenceRunner::contents_change(Session& session, const Operation& op) {
+  std::vector<std::byte> first(op.count);
+  std::vector<std::byte> again(op.count);
+  if (!session.read(first, op.offset, op.flags).ok()) return false;
+  for (int tries = 0; tries < 12; ++tries) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(tries * tries * 2));
+    if (!session.read(again, op.offset, op.flags).ok()) return false;
+    if (again != first) return true;
+  }
+  return false;
+}
+
+bool SequenceRunner::left_unfilled(Session& session, const Operation& op, std::uint64_t at) {
+  // Six different values in a row by chance: once in 2^48.
+  std::vector<std::byte> again(op.count);
+  for (unsigned round = 1; round <= 6; ++round) {
+    const std::byte value = poison(operations(), round);
+    std::memset(again.data(), static_cast<int>(value), again.size());
+    if (!session.read(again, op.offset, op.flags).ok() || again[at] != value) return false;
+  }
+  return true;
+}
+
+std::optional<Violation> SequenceRunner::extents(Session& session, const Operation& op) {
+  ExtentList list(op.offset, size_);
+  const Reply reply = session.extents(op.count, op.offset, op.flags, list);
+  ++(reply.ok() ? succeeded_ : failed_);
+  judge_.enter(op, reply.error, {});
+  if (!reply.ok()) return refused_extents(session, op, reply.error);
+  if (!options_.judge_contents) return std::nullopt;
+  if (auto lie = judge_.judge_extents(op.connection, list)) return lie;
+
+  // Bytes the reference disk does not know must read as zero all the same:
+  // look at the ends of the first few pieces.
+  int samples = 0;
+  const std::uint64_t size = std::max<std::uint64_t>(zero_sample, block_);
+  std::vector<std::byte> sample(size);
+  for (const Extent& extent : list.extents()) {
+    if ((extent.type & extent_type::zero) == 0 || extent.length < size) continue;
+    if (++samples > zero_samples) break;
+    const std::uint64_t last = (extent.offset + extent.length - size) / size * size;
+    const std::uint64_t first = (extent.offset + size - 1) / size * size;
+    for (const std::uint64_t at : {first, last}) {
+      if (at < extent.offset || at + size > extent.offset + extent.length) continue;
+      std::memset(sample.data(), 0xa5, sample.size());
+      if (!session.read(sample, at, 0).ok()) continue;
+      const std::size_t good = match_fill(sample, std::byte{0});
+      if (good == sample.size()) continue;
+      Violation v;
+      v.rule = "extents.no-lie";
+      v.message = fmt::format(
+          "{} called [{}, {}) zero, but a read at once afterwards found data at offset {} ({:#x}).",
+          describe(op), extent.offset, extent.offset + extent.length, at + good, at + good);
+      v.expected = "zeroes, or an extent without NBDKIT_EXTENT_ZERO";
+      v.actual = fmt::format("byte {:#04x}", std::to_integer<unsigned>(sample[good]));
+      return v;
+    }
+  }
+  return std::nullopt;
+}
+
+// No range that can be read may be refused by .extents.  A place that cannot
+// be read either (a bad sector) is no fault of the map.
+std::optional<Violation> SequenceRunner::refused_extents(Session& session, const Operation& op,
+                                                         int error) {
+  std::vector<std::byte> block(std::min<std::uint64_t>(std::max<std::uint64_t>(block_, 512),
+                                                       size_ - op.offset));
+  if (!session.read(block, op.offset, 0).ok()) return std::nullopt;
+  ExtentList list(op.offset, size_);
+  if (session.extents(op.count, op.offset, op.flags, list).ok()) return std::nullopt;
+  Violation v;
+  v.rule = "extents.no-error";
+  v.message = fmt::format("{} failed twice, although the range can be read.", describe(op));
+  v.expected = "success";
+  v.actual = fmt::format("errno {} ({})", error, std::strerror(error));
+  return v;
+}
+
+}  // namespace nbdcheck

@@ -1,0 +1,80 @@
+// Runs operations one after another on a target and has each judged as it
+// ends: execute -> history -> judge, in one step so that no read data need be
+// kept.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "execute/lane.hpp"
+#include "judge/sequential.hpp"
+#include "nbdcheck/target.hpp"
+#include "subject.hpp"
+
+namespace nbdcheck {
+
+struct SequenceOptions {
+  std::string export_name;
+  ViewRules rules;
+  // Judge contents at all; off for --unstable-contents.
+  bool judge_contents = true;
+  // Judge bytes that nobody of us wrote; off when the probe saw them change.
+  bool judge_unwritten = true;
+  BufferMode buffers = BufferMode::direct;
+  // One thread for each connection.  With a single connection the caller's
+  // thread will do, if it is not the main thread.
+  bool lanes = false;
+};
+
+class SequenceRunner {
+ public:
+  SequenceRunner(Target& target, const Subject& subject, SequenceOptions options);
+  ~SequenceRunner();
+
+  // Runs and judges one operation.  An operation on a connection that is not
+  // open is skipped, as shrinking may have removed its open.
+  std::optional<Violation> step(const Operation& op);
+
+  [[nodiscard]] const History& history() const { return judge_.history(); }
+  [[nodiscard]] std::uint64_t operations() const { return judge_.history().size(); }
+  // The reply to the last operation; for an open that failed, why.
+  [[nodiscard]] const std::string& open_failure() const { return open_failure_; }
+  [[nodiscard]] bool is_open(unsigned connection) const;
+  // Operations that ended well, and not.
+  [[nodiscard]] std::uint64_t succeeded() const { return succeeded_; }
+  [[nodiscard]] std::uint64_t failed() const { return failed_; }
+
+  // REQUIRES: is_open(connection).  For questions that are no operations.
+  [[nodiscard]] Session& session(unsigned connection) { return *sessions_[connection]; }
+
+  void close_all();
+
+ private:
+  std::optional<Violation> run(const Operation& op);
+  std::optional<Violation> read(Session& session, const Operation& op);
+  std::optional<Violation> extents(Session& session, const Operation& op);
+  Reply perform(Session& session, const Operation& op);
+  std::span<std::byte> buffer(std::size_t size);
+  std::optional<Violation> refused_extents(Session& session, const Operation& op, int error);
+  bool contents_change(Session& session, const Operation& op);
+  bool left_unfilled(Session& session, const Operation& op, std::uint64_t at);
+
+  Target& target_;
+  SequenceOptions options_;
+  std::uint64_t size_;
+  std::uint64_t block_;
+  SequentialJudge judge_;
+  std::vector<std::unique_ptr<Session>> sessions_;
+  std::vector<std::unique_ptr<Lane>> lanes_;
+  std::vector<std::byte> buffer_;
+  std::string open_failure_;
+  std::uint64_t succeeded_ = 0;
+  std::uint64_t failed_ = 0;
+};
+
+}  // namespace nbdcheck

@@ -1,0 +1,25 @@
+// How a run's time and operations are shared out among the checks.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "checks/check.hpp"
+#include "job.hpp"
+
+namespace nbdcheck {
+
+// One child: a check, or one round of a long one.
+struct Share {
+  const Check* check;
+  unsigned round;  // 0, 1, ...: each with a seed of its own
+  double seconds;
+  std::uint64_t operations;
+};
+
+// `total_seconds` 0: as the effort says.  `jobs` children run at once.
+std::vector<Share> share_out(std::span<const Check* const> checks, const Subject& subject,
+                             Effort effort, double total_seconds, unsigned jobs);
+
+}  // namespace nbdcheck

@@ -1,0 +1,89 @@
+#include "runner/children.hpp"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <system_error>
+
+#include "execute/operation_log.hpp"
+#include "runner/child_main.hpp"
+
+namespace nbdcheck {
+namespace {
+
+void take(JobReport& report, std::string_view line) {
+  auto event = event_from_line(line);
+  if (!event) return;
+  switch (event->kind) {
+    case ChildEvent::Kind::subject:
+      report.subject = std::move(event->subject);
+      break;
+    case ChildEvent::Kind::finding:
+      report.findings.push_back(std::move(*event));
+      break;
+    case ChildEvent::Kind::unknown:
+      report.unknown = event->text;
+      break;
+    case ChildEvent::Kind::done:
+      report.done = true;
+      report.operations = event->operations;
+      break;
+  }
+}
+
+}  // namespace
+
+Children::Children(std::string scratch,
+                   std::function<std::vector<std::string>(const std::string&)> arguments_for)
+    : scratch_(std::move(scratch)), arguments_for_(std::move(arguments_for)) {}
+
+JobReport Children::run(Job job, const ChildLimits& limits,
+                        const std::function<void(std::uint64_t)>& tick) {
+  namespace fs = std::filesystem;
+  const std::string scratch = fmt::format("{}/{}", scratch_, next_++);
+  const std::string own = scratch + ".own";  // ours, beside what the plugin may empty
+  fs::create_directory(scratch);
+  fs::create_directory(own);
+  job.log_path = own + "/operations";
+  job.request.arguments = arguments_for_(scratch);
+
+  JobReport report;
+  const auto begin = std::chrono::steady_clock::now();
+  if (limits.in_process) {
+    report = run_in_process(job);
+  } else {
+    ChildSpec spec;
+    spec.arguments = {"--child"};
+    spec.input = to_json(job);
+    spec.scratch = scratch;
+    spec.stall_limit = limits.stall;
+    spec.wall_limit = limits.wall;
+    spec.on_event = [&](std::string_view line) { take(report, line); };
+    if (tick)
+      spec.on_tick = [&](const StatusPage& page) {
+        std::uint64_t operations = 0;
+        for (const CallSlot& slot : page.slots)
+          operations += slot.operations.load(std::memory_order_relaxed);
+        tick(operations);
+      };
+    report.end = run_child(spec);
+  }
+  report.seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  if (!report.findings.empty() || report.end.kind != ChildEnd::Kind::finished)
+    report.log = OperationLog::load(job.log_path);
+  std::error_code ignored;
+  fs::remove_all(scratch, ignored);
+  fs::remove_all(own, ignored);
+  return report;
+}
+
+JobReport Children::run_in_process(const Job& job) {
+  JobReport report;
+  ChildSide& side = ChildSide::in_process([&](std::string_view line) { take(report, line); });
+  run_job(job, [&](std::string_view line) { side.emit(line); });
+  report.end.kind = ChildEnd::Kind::finished;
+  return report;
+}
+
+}  // namespace nbdcheck

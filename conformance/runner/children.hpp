@@ -1,0 +1,54 @@
+// Runs jobs in children, each with a scratch directory and fresh copies of the
+// backing files.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "job.hpp"
+#include "nbdcheck/sandbox.hpp"
+#include "runner/wire.hpp"
+
+namespace nbdcheck {
+
+struct JobReport {
+  ChildEnd end;
+  bool done = false;  // the final event came
+  std::vector<ChildEvent> findings;
+  std::string unknown;  // why the check could not decide
+  std::optional<Subject> subject;
+  std::uint64_t operations = 0;
+  double seconds = 0;
+  std::vector<Operation> log;  // the sequence; only when there is a finding or a bad end
+};
+
+struct ChildLimits {
+  std::chrono::milliseconds stall{15000};
+  std::chrono::milliseconds wall{0};
+  bool in_process = false;
+};
+
+class Children {
+ public:
+  // `scratch` exists.  `arguments_for` gives the plugin's arguments for a
+  // child with that scratch directory.
+  Children(std::string scratch,
+           std::function<std::vector<std::string>(const std::string& scratch)> arguments_for);
+
+  // May be called from several threads.  `tick` is called now and then with
+  // the operations done so far.
+  JobReport run(Job job, const ChildLimits& limits,
+                const std::function<void(std::uint64_t)>& tick = {});
+
+ private:
+  JobReport run_in_process(const Job& job);
+
+  std::string scratch_;
+  std::function<std::vector<std::string>(const std::string&)> arguments_for_;
+  std::atomic<unsigned> next_ = 0;
+};
+
+}  // namespace nbdcheck

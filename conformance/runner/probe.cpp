@@ -1,0 +1,139 @@
+#include "runner/probe.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+#include <vector>
+
+#include "model/tags.hpp"
+#include "nbdcheck/status_page.hpp"
+
+namespace nbdcheck {
+namespace {
+
+constexpr std::uint32_t probe_tag = 0xfffffff0;
+constexpr std::uint64_t most_places = 8;
+constexpr std::uint64_t most_bytes = 4096;  // read or written at a place
+
+class Probe {
+ public:
+  Probe(CheckRun& run, Server& server) : run_(run), server_(server) {}
+
+  // False: the export cannot be opened.
+  bool run(Subject& subject) {
+    set_phase("opening the export for the first time");
+    InProcessTarget target(server_);
+    auto session = target.open(run_.request().export_name);
+    if (!session) {
+      run_.failed_to_start(session.error());
+      return false;
+    }
+    subject.info = (*session)->info();
+    block_ = subject.minimum_block();
+    size_ = subject.info.size - subject.info.size % block_;
+    set_phase("looking at what the export holds");
+    if (size_ == 0) return true;
+    subject.stable_contents = stable(**session);
+    subject.nanoseconds_per_read = time_read(**session);
+    if (!subject.info.can_write) return true;
+    if (run_.job().second_probe) {
+      subject.external_storage = survivors(**session) > 0;
+      return true;
+    }
+    const std::size_t written = write_places(**session, subject.info.can_flush);
+    session->reset();
+    if (written == 0) return true;
+    set_phase("opening the export again");
+    session = target.open(run_.request().export_name);
+    if (!session) {
+      run_.failed_to_start(session.error());
+      return false;
+    }
+    // All of them gone: a disk of its own for every connection.  Some of them
+    // gone: shared, and handle.reopen will say what it thinks of that.
+    subject.persistence =
+        survivors(**session) > 0 ? Persistence::shared : Persistence::per_connection;
+    return true;
+  }
+
+ private:
+  [[nodiscard]] std::uint64_t length() const {
+    return std::min(size_, std::max(block_, most_bytes / block_ * block_));
+  }
+  [[nodiscard]] std::vector<std::uint64_t> places() const {
+    std::vector<std::uint64_t> all;
+    const std::uint64_t room = size_ - length();
+    for (std::uint64_t i = 0; i < most_places; ++i) {
+      const auto place = static_cast<std::uint64_t>(
+          static_cast<unsigned __int128>(room) * i / (most_places - 1) / block_ * block_);
+      if (all.empty() || place >= all.back() + length()) all.push_back(place);
+    }
+    return all;
+  }
+
+  bool stable(Session& session) {
+    std::vector<std::byte> first(length());
+    std::vector<std::byte> again(length());
+    for (const std::uint64_t place : places()) {
+      if (!session.read(first, place, 0).ok()) continue;
+      for (int round = 0; round < 2; ++round) {
+        if (round > 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        if (session.read(again, place, 0).ok() && again != first) return false;
+      }
+    }
+    return true;
+  }
+
+  std::uint64_t time_read(Session& session) {
+    std::vector<std::byte> data(length());
+    const auto begin = std::chrono::steady_clock::now();
+    for (int i = 0; i < 3; ++i) session.read(data, 0, 0);
+    const std::chrono::nanoseconds spent = std::chrono::steady_clock::now() - begin;
+    return static_cast<std::uint64_t>(spent.count()) / 3;
+  }
+
+  std::size_t write_places(Session& session, bool can_flush) {
+    std::size_t written = 0;
+    std::vector<std::byte> data(length());
+    for (const std::uint64_t place : places()) {
+      fill_tags(data, place, probe_tag);
+      if (session.write(data, place, 0).ok()) ++written;
+    }
+    if (can_flush) session.flush();
+    return written;
+  }
+
+  std::size_t survivors(Session& session) {
+    std::size_t found = 0;
+    std::vector<std::byte> data(length());
+    for (const std::uint64_t place : places())
+      if (session.read(data, place, 0).ok() && match_tags(data, place, probe_tag) == data.size())
+        ++found;
+    return found;
+  }
+
+  CheckRun& run_;
+  Server& server_;
+  std::uint64_t block_ = 1;
+  std::uint64_t size_ = 0;
+};
+
+}  // namespace
+
+void probe(CheckRun& run, const std::function<void(const Subject&)>& answer) {
+  const auto server = run.serve();
+  if (!server) return;
+  Subject subject;
+  subject.plugin = server->plugin().facts();
+  subject.thread_model = server->thread_model();
+  bool opened = false;
+  on_connection_thread([&] { opened = Probe(run, *server).run(subject); });
+  if (!opened) return;
+  if (run.request().persistence != Persistence::unknown)
+    subject.persistence = run.request().persistence;
+  answer(subject);
+  set_phase("stopping the server");
+  server->stop();
+}
+
+}  // namespace nbdcheck

@@ -1,0 +1,17 @@
+// The first child of a run: starts the plugin, opens the export and finds out
+// what kind of disk it is, so that checks ask no more than is promised.
+#pragma once
+
+#include <functional>
+
+#include "checks/check_run.hpp"
+#include "subject.hpp"
+
+namespace nbdcheck {
+
+// Calls `answer` once when the plugin could be started and opened; reports
+// findings or "unknown" otherwise.  With Job::second_probe only looks whether
+// the data of a first probe are still there.
+void probe(CheckRun& run, const std::function<void(const Subject&)>& answer);
+
+}  // namespace nbdcheck

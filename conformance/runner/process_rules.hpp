@@ -1,0 +1,24 @@
+// What the end of a child says about the plugin: crash, hang, exit.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "finding.hpp"
+#include "nbdcheck/sandbox.hpp"
+
+namespace nbdcheck {
+
+// Rules that no check names, because any check can run into them.
+std::span<const std::string_view> runner_rules();
+
+// The finding that this end amounts to; nothing when the child ended as it
+// should.  `check` is what was running.
+std::optional<Finding> finding_from_end(const ChildEnd& end, const std::string& check);
+
+// Two ends that show the same fault, for shrinking.
+bool same_fault(const ChildEnd& a, const ChildEnd& b);
+
+}  // namespace nbdcheck

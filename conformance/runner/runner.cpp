@@ -1,0 +1,445 @@
+#include "runner/runner.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+#include <thread>
+
+#include "plan/random.hpp"
+#include "plan/shrink.hpp"
+#include "rules/catalogue.hpp"
+#include "runner/process_rules.hpp"
+#include "text/shell.hpp"
+
+namespace nbdcheck {
+namespace {
+
+// Findings that are one fault seen by different eyes: while a sequence gets
+// smaller, the same fault may show as another of these.
+bool same_family(const std::string& a, const std::string& b) {
+  static const std::set<std::string, std::less<>> contents = {
+      "data.read-your-writes", "data.nothing-outside", "zero.reads-zero",    "zero.nothing-outside",
+      "trim.nothing-outside",  "data.cache-harmless",  "data.flush-harmless"};
+  return a == b || (contents.contains(a) && contents.contains(b));
+}
+
+int badness(Status status) {
+  switch (status) {
+    case Status::skipped:
+    case Status::passed:
+      return 0;
+    case Status::unknown:
+      return 1;
+    case Status::hung:
+    case Status::crashed:
+      return 2;
+    case Status::failed:
+      return 3;
+  }
+  return 1;
+}
+
+ShrinkLimits shrink_limits(Effort effort, const Subject& subject) {
+  ShrinkLimits limits;
+  switch (effort) {
+    case Effort::quick:
+      limits.time = std::chrono::seconds(8);
+      break;
+    case Effort::standard:
+      limits.time = std::chrono::seconds(20);
+      break;
+    case Effort::thorough:
+      limits.time = std::chrono::seconds(60);
+      limits.tries = 1500;
+      break;
+  }
+  if (subject.nanoseconds_per_read > 1'000'000) limits.time *= 2;
+  return limits;
+}
+
+}  // namespace
+
+Runner::Runner(RunnerOptions options, Children& children, std::vector<Listener*> listeners)
+    : options_(std::move(options)),
+      children_(children),
+      listeners_(std::move(listeners)),
+      artifacts_(options_.artifacts),
+      begin_(std::chrono::steady_clock::now()) {
+  summary_.request = options_.request;
+  summary_.plugin_as_given = options_.plugin_as_given;
+  summary_.arguments_as_given = options_.arguments_as_given;
+  summary_.notes = options_.notes;
+  summary_.fail_on = options_.fail_on;
+  summary_.rules_total = all_rules().size();
+}
+
+void Runner::tell(const std::function<void(Listener&)>& what) {
+  for (Listener* listener : listeners_) what(*listener);
+}
+
+Job Runner::job_for(const std::string& check) const {
+  Job job;
+  job.check = check;
+  job.request = options_.request;
+  if (summary_.subject) job.subject = *summary_.subject;
+  job.seconds = 10;
+  return job;
+}
+
+bool Runner::chosen(const Check& check) const {
+  const std::string id(check.id);
+  const auto any_rule = [&](const std::regex& pattern) {
+    return std::any_of(check.rules.begin(), check.rules.end(), [&](std::string_view rule) {
+      return std::regex_search(std::string(rule), pattern);
+    });
+  };
+  if (options_.only && !std::regex_search(id, *options_.only) && !any_rule(*options_.only))
+    return false;
+  return !(options_.skip && std::regex_search(id, *options_.skip));
+}
+
+std::vector<const Check*> Runner::selected() const {
+  std::vector<const Check*> checks;
+  for (const Check& check : all_checks())
+    if (chosen(check)) checks.push_back(&check);
+  return checks;
+}
+
+RunSummary Runner::run() {
+  tell([&](Listener& l) { l.on_begin(summary_); });
+  std::vector<const Check*> checks = selected();
+  if (checks.empty()) {
+    summary_.error = "no check is selected by --only and --skip";
+    conclude();
+    return summary_;
+  }
+  total_checks_ = checks.size();
+  if (probe()) {
+    tell([&](Listener& l) { l.on_subject(*summary_.subject); });
+  } else {
+    // Without a running plugin there is only its file to look at.
+    std::erase_if(checks, [](const Check* check) { return !check->static_only; });
+    total_checks_ = checks.size();
+  }
+  skip_inapplicable(checks);
+  run_checks(checks);
+  conclude();
+  return summary_;
+}
+
+bool Runner::probe() {
+  Job job = job_for("probe");
+  job.kind = Job::Kind::probe;
+  const ChildLimits limits{options_.stall, {}, options_.in_process};
+  JobReport report = children_.run(job, limits);
+  if (!report.subject) {
+    summary_.error = report.unknown;
+    if (report.unknown.empty() && report.end.kind == ChildEnd::Kind::not_started)
+      summary_.error = report.end.message;
+    if (report.unknown.empty() && report.end.kind == ChildEnd::Kind::time_limit)
+      summary_.error = "the plugin did not start in time";
+    collect("probe", std::move(report));
+    return false;
+  }
+  Subject subject = std::move(*report.subject);
+  report.subject.reset();
+  subject.sha256 = options_.sha256;
+  summary_.subject = subject;
+  const bool sound = report.end.kind == ChildEnd::Kind::finished;
+  collect("probe", std::move(report));
+  if (sound && subject.info.can_write && !options_.in_process) {
+    job.subject = subject;
+    job.second_probe = true;
+    const JobReport second = children_.run(job, limits);
+    if (second.subject) summary_.subject->external_storage = second.subject->external_storage;
+  }
+  Subject& known = *summary_.subject;
+  if (known.info.can_write && known.persistence == Persistence::per_connection)
+    known.remarks.emplace_back("every connection has a disk of its own");
+  if (!known.stable_contents)
+    known.remarks.emplace_back("contents change by themselves: what we did not write is not judged");
+  if (known.external_storage)
+    known.remarks.emplace_back("data outlive the process: checks run one at a time");
+  return true;
+}
+
+void Runner::skip_inapplicable(std::vector<const Check*>& checks) {
+  if (!summary_.subject) return;
+  std::erase_if(checks, [&](const Check* check) {
+    if (!check->not_applicable) return false;
+    std::string why = check->not_applicable(*summary_.subject);
+    if (why.empty()) return false;
+    CheckResult result;
+    result.id = check->id;
+    result.status = Status::skipped;
+    result.reason = std::move(why);
+    result.rules.assign(check->rules.begin(), check->rules.end());
+    summary_.checks.push_back(result);
+    tell([&](Listener& l) { l.on_check(result); });
+    return true;
+  });
+  total_checks_ = checks.size();
+}
+
+void Runner::run_checks(const std::vector<const Check*>& checks) {
+  const Subject subject = summary_.subject.value_or(Subject{});
+  unsigned jobs = options_.jobs;
+  if (subject.external_storage || options_.in_process) jobs = 1;
+  const auto shares =
+      share_out(checks, subject, options_.request.effort, options_.seconds, jobs);
+  for (const Share& share : shares) ++rounds_left_[std::string(share.check->id)];
+
+  std::atomic<std::size_t> next = 0;
+  const auto work = [&] {
+    for (std::size_t i = next++; i < shares.size(); i = next++) run_share(shares[i]);
+  };
+  std::vector<std::thread> workers;
+  for (unsigned i = 1; i < jobs; ++i) workers.emplace_back(work);
+  work();
+  for (std::thread& worker : workers) worker.join();
+}
+
+void Runner::run_share(const Share& share) {
+  const std::string id(share.check->id);
+  {
+    const std::lock_guard lock(mutex_);
+    // A check that failed once has said what it had to say.
+    if (const auto known = results_.find(id);
+        known != results_.end() && badness(known->second.status) >= 2) {
+      finish_check(*share.check);
+      return;
+    }
+  }
+  Job job = job_for(id);
+  job.seconds = share.seconds;
+  job.operations = share.operations;
+  if (share.round > 0)
+    job.request.seed = derive_seed(options_.request.seed, fmt::format("round {}", share.round));
+  const std::string key = fmt::format("{} {}", id, share.round);
+  const auto tick = [&](std::uint64_t operations) {
+    const std::lock_guard lock(mutex_);
+    live_operations_[key] = operations;
+    std::uint64_t all = summary_.operations;
+    for (const auto& [_, live] : live_operations_) all += live;
+    tell([&](Listener& l) { l.on_progress(id, finished_checks_, total_checks_, all); });
+  };
+  const auto wall = std::chrono::milliseconds(
+      static_cast<std::int64_t>((share.seconds * 3 + 60) * 1000));
+  collect(id, children_.run(job, {options_.stall, wall, options_.in_process}, tick));
+  const std::lock_guard lock(mutex_);
+  live_operations_.erase(key);
+  finish_check(*share.check);
+}
+
+// REQUIRES: mutex_ held.
+void Runner::finish_check(const Check& check) {
+  const std::string id(check.id);
+  if (--rounds_left_[id] > 0) return;
+  CheckResult& result = results_[id];
+  result.id = id;
+  result.rules.assign(check.rules.begin(), check.rules.end());
+  ++finished_checks_;
+  summary_.checks.push_back(result);
+  tell([&](Listener& l) { l.on_check(result); });
+}
+
+void Runner::collect(const std::string& check, JobReport report) {
+  Status status = Status::passed;
+  std::string reason;
+  if (!report.findings.empty()) status = Status::failed;
+  if (status == Status::passed && !report.unknown.empty()) {
+    status = Status::unknown;
+    reason = report.unknown;
+  }
+  if (report.end.kind == ChildEnd::Kind::hung)
+    status = Status::hung;
+  else if (report.end.kind == ChildEnd::Kind::crashed || report.end.kind == ChildEnd::Kind::exited ||
+           report.end.kind == ChildEnd::Kind::memory)
+    status = Status::crashed;
+  else if (report.end.kind != ChildEnd::Kind::finished || !report.done) {
+    status = Status::unknown;
+    reason = report.end.message.empty() ? "the check did not come to its end" : report.end.message;
+  }
+
+  for (const ChildEvent& event : report.findings) {
+    {
+      const std::lock_guard lock(mutex_);
+      const std::string& rule = event.finding.rule;
+      if (std::find(being_shrunk_.begin(), being_shrunk_.end(), rule) != being_shrunk_.end()) {
+        for (Finding& known : summary_.findings)
+          if (known.rule == rule) ++known.occurrences;
+        continue;
+      }
+      being_shrunk_.push_back(rule);
+    }
+    JobReport part;
+    part.end.kind = ChildEnd::Kind::finished;
+    part.log.assign(report.log.begin(),
+                    report.log.begin() + static_cast<std::ptrdiff_t>(std::min<std::uint64_t>(
+                                             event.sequence_length, report.log.size())));
+    add_finding(part.log.empty() ? event.finding : shrink_finding(event.finding, part));
+  }
+  add_end(check, report);
+
+  const std::lock_guard lock(mutex_);
+  const bool first = !results_.contains(check);
+  CheckResult& result = results_[check];
+  // Of several rounds the worst tells.
+  if (first || badness(status) > badness(result.status)) {
+    result.status = status;
+    result.reason = reason;
+  }
+  result.seconds += report.seconds;
+  const std::uint64_t operations =
+      report.operations != 0 ? report.operations : report.end.operations;
+  result.operations += operations;
+  summary_.operations += operations;
+}
+
+void Runner::add_end(const std::string& check, const JobReport& report) {
+  auto finding = finding_from_end(report.end, check);
+  if (!finding) return;
+  {
+    const std::lock_guard lock(mutex_);
+    // The same fault in another check is the same finding.
+    const std::string key = finding->rule + std::string(name(report.end.callback));
+    if (std::find(being_shrunk_.begin(), being_shrunk_.end(), key) != being_shrunk_.end()) {
+      for (Finding& known : summary_.findings)
+        if (known.rule == finding->rule) ++known.occurrences;
+      return;
+    }
+    being_shrunk_.push_back(key);
+  }
+  if (report.end.kind != ChildEnd::Kind::finished && !report.log.empty() &&
+      report.end.kind != ChildEnd::Kind::hung)
+    add_finding(shrink_finding(*finding, report));
+  else
+    add_finding(std::move(*finding));
+}
+
+Plan Runner::plan_for(const Finding& finding, std::vector<Operation> operations) const {
+  Plan plan;
+  plan.check = finding.check;
+  plan.rule = finding.rule;
+  plan.plugin = options_.plugin_as_given;
+  plan.arguments = options_.arguments_as_given;
+  plan.sha256 = options_.sha256;
+  plan.export_name = options_.request.export_name;
+  plan.readonly = options_.request.readonly;
+  plan.seed = options_.request.seed;
+  if (finding.check == "data.buffers") plan.buffers = BufferMode::guarded;
+  if (finding.check == "data.odd-buffers") plan.buffers = BufferMode::guarded_odd;
+  plan.operations = std::move(operations);
+  return plan;
+}
+
+Finding Runner::shrink_finding(const Finding& finding, const JobReport& report) {
+  if (options_.in_process) return finding;
+  Finding best = finding;
+  best.original_operations = report.log.size();
+  const Subject subject = summary_.subject.value_or(Subject{});
+  const bool by_end = report.end.kind != ChildEnd::Kind::finished;
+  const auto fails = [&](const Plan& candidate) {
+    Job job = job_for(finding.check);
+    job.kind = Job::Kind::plan;
+    job.plan_text = to_text(candidate);
+    const JobReport again =
+        children_.run(job, {std::min(options_.stall, std::chrono::milliseconds(5000)), {}, false});
+    if (by_end) {
+      if (!same_fault(again.end, report.end)) return false;
+      if (auto seen = finding_from_end(again.end, finding.check)) {
+        best.message = seen->message;
+        best.actual = seen->actual;
+        best.details = seen->details;
+      }
+      return true;
+    }
+    for (const ChildEvent& event : again.findings) {
+      if (!same_family(event.finding.rule, finding.rule)) continue;
+      const std::size_t original = best.original_operations;
+      best = event.finding;
+      best.check = finding.check;
+      best.original_operations = original;
+      return true;
+    }
+    return false;
+  };
+  const Shrunk shrunk = shrink(plan_for(finding, report.log), fails,
+                               shrink_limits(options_.request.effort, subject));
+  if (!shrunk.reproduced) {
+    best.details.insert(
+        best.details.begin(),
+        fmt::format("(seen once after {} operations; running them again did not show it)",
+                    report.log.size()));
+    if (report.log.size() > 2000) return best;
+  }
+  best.plan = shrunk.plan;
+  best.plan->rule = best.rule;
+  return best;
+}
+
+void Runner::add_finding(Finding finding) {
+  const Plan plan = finding.plan ? *finding.plan : plan_for(finding, {});
+  const std::lock_guard lock(mutex_);
+  if (!summary_.findings.empty()) {
+    // Shrinking may have led to a rule that is known already.
+    for (Finding& known : summary_.findings)
+      if (known.rule == finding.rule && known.plan.has_value() == finding.plan.has_value() &&
+          finding.rule.rfind("process.", 0) != 0) {
+        ++known.occurrences;
+        return;
+      }
+  }
+  finding.plan_path = artifacts_.save(plan, finding.rule);
+  if (finding.plan_path.empty()) {
+    const std::string note = "no reproducer was written: " + artifacts_.error();
+    if (std::find(summary_.notes.begin(), summary_.notes.end(), note) == summary_.notes.end())
+      summary_.notes.push_back(note);
+  } else {
+    finding.replay_command =
+        fmt::format("{} replay {}", options_.nbdcheck, shell_quote(finding.plan_path));
+  }
+  tell([&](Listener& l) { l.on_finding(finding); });
+  summary_.findings.push_back(std::move(finding));
+}
+
+void Runner::conclude() {
+  summary_.seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
+  std::stable_sort(summary_.findings.begin(), summary_.findings.end(),
+                   [](const Finding& a, const Finding& b) { return a.severity > b.severity; });
+  std::sort(summary_.checks.begin(), summary_.checks.end(),
+            [](const CheckResult& a, const CheckResult& b) { return a.id < b.id; });
+  std::set<std::string> checked;
+  std::set<std::string> skipped;
+  std::set<std::string> reasons;
+  for (const CheckResult& check : summary_.checks) {
+    auto& rules = check.status == Status::skipped || check.status == Status::unknown ? skipped
+                                                                                      : checked;
+    rules.insert(check.rules.begin(), check.rules.end());
+    if (check.status == Status::skipped) reasons.insert(check.reason);
+  }
+  // Any check can run into these.
+  if (summary_.subject)
+    for (const std::string_view rule : runner_rules()) checked.insert(std::string(rule));
+  std::erase_if(skipped, [&](const std::string& rule) { return checked.contains(rule); });
+  summary_.rules_checked = checked.size();
+  summary_.rules_not_applicable = skipped.size();
+  summary_.not_applicable_reasons.assign(reasons.begin(), reasons.end());
+
+  const bool bad = std::any_of(summary_.findings.begin(), summary_.findings.end(),
+                               [&](const Finding& f) { return f.severity >= summary_.fail_on; });
+  const bool any_passed =
+      std::any_of(summary_.checks.begin(), summary_.checks.end(),
+                  [](const CheckResult& c) { return c.status == Status::passed || c.status == Status::failed; });
+  if (bad)
+    summary_.verdict = Verdict::nonconformant;
+  else if (!summary_.subject || !any_passed)
+    summary_.verdict = Verdict::nothing_checked;
+  else
+    summary_.verdict = Verdict::conformant;
+  tell([&](Listener& l) { l.on_end(summary_); });
+}
+
+}  // namespace nbdcheck

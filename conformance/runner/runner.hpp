@@ -1,0 +1,79 @@
+// The main path: probe the plugin, choose the checks that apply, run each in a
+// child, shrink what fails, and tell the listeners.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <regex>
+#include <string>
+#include <vector>
+
+#include "checks/check.hpp"
+#include "report/event.hpp"
+#include "runner/artifacts.hpp"
+#include "runner/budget.hpp"
+#include "runner/children.hpp"
+
+namespace nbdcheck {
+
+struct RunnerOptions {
+  Request request;                  // plugin resolved to a path, arguments as given
+  std::string plugin_as_given;
+  std::vector<std::string> arguments_as_given;
+  std::string sha256;
+  std::optional<std::regex> only;
+  std::optional<std::regex> skip;
+  unsigned jobs = 2;
+  double seconds = 0;               // --time; 0: as the effort says
+  std::chrono::milliseconds stall{15000};
+  Severity fail_on = Severity::must;
+  bool in_process = false;
+  std::string artifacts;            // directory for reproducers
+  std::string nbdcheck = "nbdcheck";  // for the replay command
+  std::vector<std::string> notes;
+};
+
+class Runner {
+ public:
+  Runner(RunnerOptions options, Children& children, std::vector<Listener*> listeners);
+
+  RunSummary run();
+
+ private:
+  struct Outcome;
+
+  bool probe();
+  std::vector<const Check*> selected() const;
+  void skip_inapplicable(std::vector<const Check*>& checks);
+  void run_checks(const std::vector<const Check*>& checks);
+  void run_share(const Share& share);
+  void finish_check(const Check& check);
+  void collect(const std::string& check, JobReport report);
+  void add_finding(Finding finding);
+  Finding shrink_finding(const Finding& finding, const JobReport& report);
+  void add_end(const std::string& check, const JobReport& report);
+  void conclude();
+  void tell(const std::function<void(Listener&)>& what);
+  [[nodiscard]] bool chosen(const Check& check) const;
+  [[nodiscard]] Job job_for(const std::string& check) const;
+  [[nodiscard]] Plan plan_for(const Finding& finding, std::vector<Operation> operations) const;
+
+  RunnerOptions options_;
+  Children& children_;
+  std::vector<Listener*> listeners_;
+  Artifacts artifacts_;
+  std::mutex mutex_;  // of everything below
+  RunSummary summary_;
+  std::map<std::string, CheckResult> results_;
+  std::map<std::string, unsigned> rounds_left_;
+  std::map<std::string, std::uint64_t> live_operations_;
+  std::size_t finished_checks_ = 0;
+  std::size_t total_checks_ = 0;
+  std::vector<std::string> being_shrunk_;  // rules
+  std::chrono::steady_clock::time_point begin_;
+};
+
+}  // namespace nbdcheck
