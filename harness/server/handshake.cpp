@@ -67,14 +67,16 @@ const std::string* Connection::Impl::default_export() {
       text = invoke(server, Callback::default_export,
                     [&] { return table->default_export(server.options.readonly, 0); });
     }
-    if (text == nullptr) {
-      server.report(IncidentKind::default_export_invalid, Callback::default_export,
-                    ".default_export returned NULL: clients may not connect to \"\"");
-    } else if (std::string name(text); name.size() > ExportList::max_string) {
-      server.report(IncidentKind::default_export_invalid, Callback::default_export,
-                    fmt::format(".default_export returned {} bytes, more than 4096", name.size()));
-    } else {
-      default_name = std::move(name);
+    // NULL is a way to say that there is no default export.
+    if (text != nullptr) {
+      std::string name(text);
+      if (name.size() > ExportList::max_string) {
+        server.report(
+            IncidentKind::default_export_invalid, Callback::default_export,
+            fmt::format(".default_export returned {} bytes, more than 4096", name.size()));
+      } else {
+        default_name = std::move(name);
+      }
     }
   }
   return default_name ? &*default_name : nullptr;

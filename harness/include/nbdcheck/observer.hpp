@@ -41,7 +41,7 @@ enum class IncidentKind : std::uint8_t {
   export_refused,        // nbdkit_add_export: too long, too many
   exports_foreign,       // nbdkit_add_export on a list that is not the current one
   export_name_null,      // nbdkit_add_export(..., NULL, ...): real nbdkit crashes
-  default_export_invalid,  // NULL or over 4096 bytes
+  default_export_invalid,  // over 4096 bytes
   description_invalid,   // over 4096 bytes
   no_context,            // nbdkit_export_name or nbdkit_is_tls where there is no context
   intern_race,           // two threads interning on one connection at once
