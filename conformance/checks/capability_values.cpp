@@ -27,7 +27,7 @@ const Registration registration{{
     .summary = "the answers given in the handshake are legal, and callbacks back them",
     .rules = {"capability.bool-value", "capability.fua-value", "capability.cache-value",
               "capability.size", "capability.block-size", "capability.callback-present",
-              "capability.fua-needs-flush"},
+              "capability.zero-present", "capability.fua-needs-flush"},
     .not_applicable = {},
     .run =
         [](CheckRun& run) {
