@@ -14,31 +14,12 @@
 
 #include "report/event.hpp"
 #include "text/printable.hpp"
+#include "values/descriptor.hpp"
 
 namespace nbdcheck {
 namespace {
 
 namespace fs = std::filesystem;
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  [[nodiscard]] int get() const { return fd_; }
-  // Network file systems tell of lost data only here.
-  int close() {
-    const int fd = fd_;
-    fd_ = -1;
-    return ::close(fd);
-  }
-
- private:
-  int fd_;
-};
 
 std::string failure(const std::string& path, std::string_view what, int error) {
   return fmt::format("{}: {}: {}", printable(path), what,
