@@ -39,7 +39,10 @@ std::string_view rule_of(IncidentKind kind, Callback callback) {
     case IncidentKind::no_error_message:
       return is_data_callback(callback) ? "data.error-message" : "lifecycle.error-message";
     case IncidentKind::missing_callback:
-      return "capability.callback-present";
+      // nbdkit-plugin(3) ".can_cache": without .cache such requests succeed.
+      if (callback == Callback::can_cache) return "";
+      return callback == Callback::can_zero ? "capability.zero-present"
+                                            : "capability.callback-present";
     case IncidentKind::fua_without_flush:
       return "capability.fua-needs-flush";
     case IncidentKind::extent_not_contiguous:

@@ -33,8 +33,7 @@ void take(JobReport& report, std::string_view line) {
 
 }  // namespace
 
-Children::Children(std::string scratch,
-                   std::function<std::vector<std::string>(const std::string&)> arguments_for)
+Children::Children(std::string scratch, ArgumentsFor arguments_for)
     : scratch_(std::move(scratch)), arguments_for_(std::move(arguments_for)) {}
 
 JobReport Children::run(Job job, const ChildLimits& limits,
@@ -43,11 +42,17 @@ JobReport Children::run(Job job, const ChildLimits& limits,
   const std::string scratch = fmt::format("{}/{}", scratch_, next_++);
   const std::string own = scratch + ".own";  // ours, beside what the plugin may empty
   fs::create_directory(scratch);
-  fs::create_directory(own);
+  fs::create_directories(own + "/files");
   job.log_path = own + "/operations";
-  job.request.arguments = arguments_for_(scratch);
 
   JobReport report;
+  if (auto arguments = arguments_for_(own + "/files")) {
+    job.request.arguments = std::move(*arguments);
+  } else {
+    report.end.kind = ChildEnd::Kind::not_started;
+    report.end.message = arguments.error();
+    return report;
+  }
   const auto begin = std::chrono::steady_clock::now();
   if (limits.in_process) {
     report = run_in_process(job);

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <functional>
 #include <string>
+#include <tl/expected.hpp>
 #include <vector>
 
 #include "job.hpp"
@@ -33,10 +34,13 @@ struct ChildLimits {
 
 class Children {
  public:
-  // `scratch` exists.  `arguments_for` gives the plugin's arguments for a
-  // child with that scratch directory.
-  Children(std::string scratch,
-           std::function<std::vector<std::string>(const std::string& scratch)> arguments_for);
+  // The plugin's arguments for one child, whose copies of backing files go
+  // into `directory`; the error is one line (no space left).
+  using ArgumentsFor =
+      std::function<tl::expected<std::vector<std::string>, std::string>(const std::string& directory)>;
+
+  // `scratch` exists.
+  Children(std::string scratch, ArgumentsFor arguments_for);
 
   // May be called from several threads.  `tick` is called now and then with
   // the operations done so far.
@@ -47,7 +51,7 @@ class Children {
   JobReport run_in_process(const Job& job);
 
   std::string scratch_;
-  std::function<std::vector<std::string>(const std::string&)> arguments_for_;
+  ArgumentsFor arguments_for_;
   std::atomic<unsigned> next_ = 0;
 };
 

@@ -1,0 +1,130 @@
+// `nbdcheck replay FILE.plan`: runs the sequence of a reproducer again, or,
+// where it has none, the check it came from.
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+
+#include "checks/check.hpp"
+#include "command/command.hpp"
+#include "command/setup.hpp"
+#include "plan/plan.hpp"
+#include "rules/catalogue.hpp"
+#include "runner/process_rules.hpp"
+
+namespace nbdcheck {
+namespace {
+
+// A plan of the largest allowed size is a good deal smaller than this.
+constexpr std::uintmax_t largest_file = 1U << 30;
+
+tl::expected<Plan, std::string> load_plan(const std::string& path) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0)
+    return tl::unexpected(fmt::format("{}: {}", path, std::strerror(errno)));
+  if (S_ISDIR(status.st_mode)) return tl::unexpected(path + ": is a directory, not a plan");
+  if (S_ISREG(status.st_mode) && static_cast<std::uintmax_t>(status.st_size) > largest_file)
+    return tl::unexpected(path + ": too large for a plan");
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return tl::unexpected(fmt::format("{}: {}", path, std::strerror(errno)));
+  const std::string text((std::istreambuf_iterator<char>(file)), {});
+  auto plan = plan_from_text(text);
+  if (!plan) return tl::unexpected(fmt::format("{}: {}", path, plan.error()));
+  return plan;
+}
+
+// What one run showed.
+struct Seen {
+  std::vector<Finding> findings;
+  std::string unknown;
+  std::uint64_t operations = 0;
+};
+
+Seen look(JobReport report, const std::string& check) {
+  Seen seen;
+  for (ChildEvent& event : report.findings) seen.findings.push_back(std::move(event.finding));
+  if (auto end = finding_from_end(report.end, check)) seen.findings.push_back(std::move(*end));
+  seen.unknown = std::move(report.unknown);
+  if (seen.unknown.empty() && !report.done && seen.findings.empty())
+    seen.unknown = report.end.message.empty() ? "it did not come to its end" : report.end.message;
+  seen.operations = report.operations;
+  return seen;
+}
+
+}  // namespace
+
+int replay_command(const Options& options) {
+  const auto plan = load_plan(options.plan_file);
+  if (!plan) return bad_input(plan.error());
+  if (plan->operations.empty() && find_check(plan->check) == nullptr && plan->check != "probe")
+    return bad_input(fmt::format("{}: no check is called '{}'", options.plan_file, plan->check));
+  Options wanted = options;
+  wanted.export_name = plan->export_name;
+  wanted.readonly = plan->readonly;
+  wanted.seed = plan->seed;
+  auto setup = Setup::make(wanted, plan->plugin, plan->arguments);
+  if (!setup) return bad_input(setup.error());
+  Children& children = (*setup)->children();
+  const ChildLimits limits{(*setup)->stall, {}, options.in_process};
+
+  RunSummary summary;
+  summary.request = (*setup)->request;
+  summary.plugin_as_given = plan->plugin;
+  summary.arguments_as_given = plan->arguments;
+  summary.fail_on = options.fail_on;
+  summary.notes = (*setup)->notes;
+  if (!plan->sha256.empty() && plan->sha256 != (*setup)->file.sha256)
+    summary.notes.push_back("the plugin is not the one this plan was made with (its hash differs)");
+
+  // What kind of disk it is decides what may be asked of it.
+  Job job;
+  job.request = (*setup)->request;
+  job.kind = Job::Kind::probe;
+  job.check = "probe";
+  job.seconds = 60;
+  JobReport probed = children.run(job, limits);
+  unsigned shown = 0;
+  Seen last;
+  if (probed.subject && plan->check != "probe") {
+    job.subject = *probed.subject;
+    job.check = plan->check;
+    job.kind = plan->operations.empty() ? Job::Kind::check : Job::Kind::plan;
+    if (job.kind == Job::Kind::plan) job.plan_text = to_text(*plan);
+    for (unsigned i = 0; i < options.repeat; ++i) {
+      Seen seen = look(children.run(job, limits), plan->check);
+      if (!seen.findings.empty()) ++shown;
+      if (!seen.findings.empty() || i == 0) last = std::move(seen);
+    }
+  } else {
+    last = look(std::move(probed), "probe");
+    shown = last.findings.empty() ? 0 : options.repeat;
+  }
+
+  const auto terminal = terminal_listener(stdout, terminal_style(options));
+  for (Finding& finding : last.findings) {
+    if (job.kind == Job::Kind::plan) finding.plan = *plan;
+    finding.plan_path = options.plan_file;
+    terminal->on_finding(finding);
+    summary.findings.push_back(finding);
+  }
+  if (summary.findings.empty()) {
+    if (!last.unknown.empty()) {
+      std::printf("%s: nothing could be judged: %s\n", options.plan_file.c_str(),
+                  last.unknown.c_str());
+      return 4;
+    }
+    std::printf("%s: not reproduced in %u run%s\n", options.plan_file.c_str(), options.repeat,
+                options.repeat == 1 ? "" : "s");
+    return 0;
+  }
+  for (const std::string& note : summary.notes) std::printf("note: %s\n", note.c_str());
+  std::printf("%s: reproduced in %u of %u run%s\n", options.plan_file.c_str(), shown,
+              options.repeat, options.repeat == 1 ? "" : "s");
+  return 1;
+}
+
+}  // namespace nbdcheck

@@ -1,0 +1,66 @@
+#include "command/setup.hpp"
+
+#include <cstdio>
+
+#include "cli/terminal.hpp"
+
+namespace nbdcheck {
+
+Setup::Setup(ScratchDirectory scratch)
+    : scratch_(std::move(scratch)), interruption_([this] { scratch_.remove(); }) {}
+
+tl::expected<std::unique_ptr<Setup>, std::string> Setup::make(
+    const Options& options, const std::string& plugin, const std::vector<std::string>& arguments) {
+  auto file = find_subject_file(plugin);
+  if (!file) return tl::unexpected(file.error());
+  auto scratch = ScratchDirectory::make();
+  if (!scratch) return tl::unexpected(scratch.error());
+
+  std::unique_ptr<Setup> setup(new Setup(std::move(*scratch)));
+  setup->file = std::move(*file);
+  Request& request = setup->request;
+  request.plugin = setup->file.name;
+  request.export_name = options.export_name;
+  request.readonly = options.readonly;
+  request.unstable_contents = options.unstable_contents;
+  request.persistence = options.persistence;
+  request.effort = options.profile;
+  // The same plans every time, unless another seed is asked for: a test suite
+  // must not change its mind from one run to the next.
+  request.seed = options.seed.value_or(1);
+  if (options.timeout)
+    setup->stall = std::chrono::milliseconds(static_cast<std::int64_t>(*options.timeout * 1000));
+  setup->program = "nbdcheck";
+  request.arguments = arguments;
+
+  auto pristine = setup->scratch_.subdirectory("pristine");
+  if (!pristine) return tl::unexpected(pristine.error());
+  auto backing = BackingFiles::prepare(arguments, "", *pristine, options.write_in_place);
+  if (!backing) return tl::unexpected(backing.error());
+  setup->backing_ = std::move(*backing);
+  setup->notes = setup->backing_->notes();
+  setup->one_at_a_time = setup->backing_->shared_by_children();
+  request.readonly = request.readonly || setup->backing_->force_readonly();
+  const BackingFiles& files = *setup->backing_;
+  setup->children_ = std::make_unique<Children>(
+      setup->scratch_.path(),
+      [&files](const std::string& directory) { return files.arguments_for(directory); });
+  return setup;
+}
+
+int bad_input(const std::string& what) {
+  std::fprintf(stderr, "nbdcheck: %s\n", what.c_str());
+  return 2;
+}
+
+TerminalStyle terminal_style(const Options& options) {
+  TerminalStyle style;
+  style.colour = wants_colour(options.color);
+  style.interactive = is_interactive() && !options.quiet;
+  style.quiet = options.quiet;
+  style.verbose = options.verbose;
+  style.width = terminal_width();
+  return style;
+}
+
+}  // namespace nbdcheck

@@ -1,0 +1,53 @@
+// What a command that runs a plugin needs, made ready: the file found, the
+// backing files copied, a scratch directory, children.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <tl/expected.hpp>
+#include <vector>
+
+#include "backing/backing_files.hpp"
+#include "backing/scratch_directory.hpp"
+#include "cli/options.hpp"
+#include "command/interruption.hpp"
+#include "command/subject_file.hpp"
+#include "job.hpp"
+#include "report/event.hpp"
+#include "runner/children.hpp"
+
+namespace nbdcheck {
+
+class Setup {
+ public:
+  // The error is one line, for exit code 2.
+  static tl::expected<std::unique_ptr<Setup>, std::string> make(
+      const Options& options, const std::string& plugin,
+      const std::vector<std::string>& arguments);
+
+  Children& children() { return *children_; }
+
+  SubjectFile file;
+  Request request;
+  std::vector<std::string> notes;
+  bool one_at_a_time = false;  // children share files: never two at once
+  std::chrono::milliseconds stall{15000};
+  std::string program;  // how this command was called, for replay commands
+
+ private:
+  explicit Setup(ScratchDirectory scratch);
+
+  ScratchDirectory scratch_;
+  Interruption interruption_;
+  std::optional<BackingFiles> backing_;
+  std::unique_ptr<Children> children_;
+};
+
+// Says it in one line on stderr; returns 2.
+int bad_input(const std::string& what);
+
+TerminalStyle terminal_style(const Options& options);
+
+}  // namespace nbdcheck

@@ -1,0 +1,29 @@
+#include "command/subject_file.hpp"
+
+#include <filesystem>
+#include <system_error>
+
+#include "nbdcheck/plugin.hpp"
+#include "runner/sha256.hpp"
+
+namespace nbdcheck {
+
+tl::expected<SubjectFile, std::string> find_subject_file(const std::string& plugin) {
+  SubjectFile found;
+  found.name = plugin;
+  // nbdkit hands "plugin.so" to dlopen, which looks everywhere but in the
+  // current directory.  Whoever types it means the file that is there.
+  std::error_code ignored;
+  if (plugin.find('/') == std::string::npos && plugin.find('.') != std::string::npos &&
+      std::filesystem::exists(plugin, ignored))
+    found.name = "./" + plugin;
+  const auto resolved = resolve_plugin(found.name, default_plugin_dir());
+  if (!resolved) return tl::unexpected(resolved.error().message);
+  found.path = resolved->path;
+  const auto facts = read_elf(resolved->path);
+  if (!facts && facts.error().is_users_mistake()) return tl::unexpected(facts.error().message);
+  found.sha256 = sha256_of_file(resolved->path);
+  return found;
+}
+
+}  // namespace nbdcheck
