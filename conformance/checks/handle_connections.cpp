@@ -59,6 +59,8 @@ const Registration multi_conn{{
               run.subject());
           SequenceSpec spec{aim_of(run.subject()), mix, run.sequence_options()};
           spec.aim.connections = 3;
+          // can_multi_conn promises one disk for all, whatever the probe saw.
+          spec.options.rules.shared = true;
           spec.options.lanes = true;
           run_random_sequence(run, spec);
         },

@@ -19,6 +19,12 @@ std::byte poison(std::uint64_t operation, unsigned round) {
   return static_cast<std::byte>(1 + (operation * 37 + round * 101) % 254);
 }
 
+// Bytes behind a read buffer that must stay as they are.  They also keep a
+// small overrun from ruining our own heap, which would show as a crash in some
+// innocent place.
+constexpr std::size_t canary = 64;
+constexpr std::byte canary_value{0xca};
+
 // How much of a range called zero is read to see that it is.
 constexpr std::uint32_t zero_sample = 4096;
 constexpr int zero_samples = 4;
@@ -30,7 +36,7 @@ SequenceRunner::SequenceRunner(Target& target, const Subject& subject, SequenceO
       options_(std::move(options)),
       size_(subject.info.size),
       block_(subject.minimum_block()),
-      judge_(size_, options_.rules) {}
+      judge_(size_, options_.rules, subject.info.zero == zero_emulate) {}
 
 SequenceRunner::~SequenceRunner() { close_all(); }
 
@@ -49,7 +55,7 @@ void SequenceRunner::close_all() {
 }
 
 std::span<std::byte> SequenceRunner::buffer(std::size_t size) {
-  if (buffer_.size() < size) buffer_.resize(size);
+  if (buffer_.size() < size + canary) buffer_.resize(size + canary);
   return {buffer_.data(), size};
 }
 
@@ -140,8 +146,14 @@ Reply SequenceRunner::perform(Session& session, const Operation& op) {
 std::optional<Violation> SequenceRunner::read(Session& session, const Operation& op) {
   const auto data = buffer(op.count);
   std::memset(data.data(), static_cast<int>(poison(operations(), 0)), data.size());
+  const std::span behind(data.data() + data.size(), canary);
+  std::memset(behind.data(), static_cast<int>(canary_value), behind.size());
   const Reply reply = session.read(data, op.offset, op.flags);
   ++(reply.ok() ? succeeded_ : failed_);
+  if (match_fill(behind, canary_value) != behind.size()) {
+    judge_.enter(op, ECANCELED, {});
+    return overrun(op, behind);
+  }
   if (!options_.judge_contents) {
     judge_.enter(op, reply.ok() ? ECANCELED : reply.error, {});
     return std::nullopt;
@@ -168,6 +180,15 @@ std::optional<Violation> SequenceRunner::read(Session& session, const Operation&
     violation.actual = "the byte keeps the value the buffer had before the call";
   }
   return violation;
+}
+
+Violation SequenceRunner::overrun(const Operation& op, std::span<const std::byte> behind) const {
+  Violation v;
+  v.rule = "data.buffer-overrun";
+  v.message = fmt::format("{} wrote behind the end of its buffer: byte {} of a buffer of {} bytes.",
+                          describe(op), op.count + match_fill(behind, canary_value), op.count);
+  v.expected = "nothing outside buf[0, count) is touched";
+  return v;
 }
 
 // Contents nobody wrote that change under our eyes are the plugin's nature (a

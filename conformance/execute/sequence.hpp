@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -61,6 +62,7 @@ class SequenceRunner {
   Reply perform(Session& session, const Operation& op);
   std::span<std::byte> buffer(std::size_t size);
   std::optional<Violation> refused_extents(Session& session, const Operation& op, int error);
+  Violation overrun(const Operation& op, std::span<const std::byte> behind) const;
   bool contents_change(Session& session, const Operation& op);
   bool left_unfilled(Session& session, const Operation& op, std::uint64_t at);
 

@@ -126,6 +126,20 @@ std::string SequentialJudge::describe_content(const Content& content, std::uint6
   return owner == nullptr ? "data known to be there" : "the data of " + numbered(*owner, history_);
 }
 
+// Where an offset that lost its high bits would find data of `op`: the place
+// in its range that differs from `offset` by a multiple of 2^31 or 2^32.
+std::optional<std::uint64_t> SequentialJudge::alias(const Operation& op, std::uint64_t offset,
+                                                    std::span<const std::byte> data) {
+  for (const unsigned bits : {31U, 32U}) {
+    const std::uint64_t period = std::uint64_t{1} << bits;
+    const std::uint64_t place = op.offset + (offset - op.offset) % period;
+    if (place == offset || place >= op.offset + op.count) continue;
+    const std::size_t room = std::min<std::uint64_t>(data.size(), op.offset + op.count - place);
+    if (match_tags(data.first(room), place, op.tag) == room) return place;
+  }
+  return std::nullopt;
+}
+
 // Whose data the wrong bytes are, when they carry a tag of this run.
 std::string SequentialJudge::origin(std::uint64_t offset, std::span<const std::byte> data,
                                     std::uint64_t data_offset) const {
@@ -138,6 +152,12 @@ std::string SequentialJudge::origin(std::uint64_t offset, std::span<const std::b
     if (op.kind != OpKind::write || op.payload != Payload::tags) continue;
     if (look >= 4 && match_tags(at.first(look), offset, op.tag) == look)
       return "the data of " + numbered(*it, history_);
+    if (const auto place = alias(op, offset, at.first(look)))
+      return fmt::format("the data of {} for offset {}: the two offsets differ by {}, as if the "
+                         "high bits were lost",
+                         numbered(*it, history_), *place,
+                         *place % (1ULL << 32) == offset % (1ULL << 32) ? "a multiple of 2^32"
+                                                                       : "2^31");
     // Words of that write that belong elsewhere: search any byte alignment.
     for (std::size_t skip = 0; skip < 8 && skip + 8 <= at.size(); ++skip) {
       std::uint64_t word;
@@ -194,6 +214,9 @@ Violation SequentialJudge::explain(const Mismatch& mismatch,
   }
   Violation v;
   v.rule = rule_for(mismatch);
+  // Without a .zero of its own, the plugin only ever saw writes.
+  if (zero_is_emulated_ && v.rule == "zero.reads-zero") v.rule = "data.read-your-writes";
+  if (zero_is_emulated_ && v.rule == "zero.nothing-outside") v.rule = "data.nothing-outside";
   v.message = fmt::format(
       "{} returned wrong data: the first of {}{} wrong byte{} is at offset {} ({:#x}), byte {} of "
       "the buffer.",

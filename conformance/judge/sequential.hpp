@@ -16,7 +16,9 @@ namespace nbdcheck {
 
 class SequentialJudge {
  public:
-  SequentialJudge(std::uint64_t size, ViewRules rules) : views_(size, rules) {}
+  // `zero_is_emulated`: the server turns zero requests into writes.
+  SequentialJudge(std::uint64_t size, ViewRules rules, bool zero_is_emulated = false)
+      : views_(size, rules), zero_is_emulated_(zero_is_emulated) {}
 
   // Enters an operation that has ended.  For a read, `data` is what it
   // returned; for extents, `list` (else nullptr).
@@ -43,7 +45,12 @@ class SequentialJudge {
   [[nodiscard]] const Record* writer(const Content& content) const;
   [[nodiscard]] std::string describe_content(const Content& content, std::uint64_t offset) const;
 
+  [[nodiscard]] static std::optional<std::uint64_t> alias(const Operation& op,
+                                                          std::uint64_t offset,
+                                                          std::span<const std::byte> data);
+
   Views views_;
+  bool zero_is_emulated_;
   History history_;
 };
 

@@ -22,6 +22,7 @@ class Shrinker {
     result.reproduced = attempt(best_.operations);
     if (result.reproduced) {
       slice();
+      one_connection();
       for (bool smaller = true; smaller && !exhausted();) {
         smaller = remove_pieces();
         smaller = simplify_each() || smaller;
@@ -69,6 +70,19 @@ class Shrinker {
         if (i + keep >= base.size() || base[i].kind == OpKind::open) tail.push_back(base[i]);
       if (attempt(tail)) return;
     }
+  }
+
+  // A fault that needs no second connection is better shown on one.
+  void one_connection() {
+    Operations merged;
+    bool open = false;
+    for (Operation op : best_.operations) {
+      if (op.kind == OpKind::close) continue;
+      if (op.kind == OpKind::open && std::exchange(open, true)) continue;
+      op.connection = 0;
+      merged.push_back(op);
+    }
+    if (merged != best_.operations) attempt(merged);
   }
 
   static bool touches(const Operation& op, const Operation& last, std::uint64_t reach) {

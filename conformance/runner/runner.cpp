@@ -20,7 +20,8 @@ namespace {
 bool same_family(const std::string& a, const std::string& b) {
   static const std::set<std::string, std::less<>> contents = {
       "data.read-your-writes", "data.nothing-outside", "zero.reads-zero",    "zero.nothing-outside",
-      "trim.nothing-outside",  "data.cache-harmless",  "data.flush-harmless"};
+      "trim.nothing-outside",  "data.cache-harmless",  "data.flush-harmless",
+      "handle.persistence",    "handle.independent",   "handle.multi-conn"};
   return a == b || (contents.contains(a) && contents.contains(b));
 }
 

@@ -39,6 +39,12 @@ void read_crash(const StatusPage& page, ChildEnd& end) {
   end.fault_address = page.fault_address;
   end.fault_in_guard = end.fault_address != 0 && end.fault_address >= page.guard_begin.load() &&
                        end.fault_address < page.guard_end.load();
+  const std::int32_t thread = page.crash_thread.load();
+  for (const CallSlot& slot : page.slots) {
+    if (thread == 0 || slot.thread_id.load() != thread) continue;
+    end.buffer = slot.buffer;
+    end.buffer_size = slot.buffer != 0 ? slot.count : 0;
+  }
 }
 
 std::string signal_name(int signal) {

@@ -71,6 +71,21 @@ const void* zero_block(std::size_t size, BufferMode mode) {
 
 namespace {
 
+// While it lives the status page says where this thread's guarded buffer is,
+// so that the parent can tell an overrun from a pointer kept too long.
+class PublishedBuffer {
+ public:
+  explicit PublishedBuffer(const std::byte* buffer) : slot_(my_slot()) {
+    slot_.buffer = reinterpret_cast<std::uintptr_t>(buffer);
+  }
+  ~PublishedBuffer() { slot_.buffer = 0; }
+  PublishedBuffer(const PublishedBuffer&) = delete;
+  PublishedBuffer& operator=(const PublishedBuffer&) = delete;
+
+ private:
+  CallSlot& slot_;
+};
+
 struct Run {
   std::size_t begin;
   std::size_t end;
@@ -109,6 +124,7 @@ int Connection::Impl::guarded_pread(std::span<std::byte> destination, std::uint6
   for (const std::byte poison : poisons) {
     const GuardedBuffer buffer(destination.size(), start_of(buffer_mode));
     std::ranges::fill(buffer.bytes(), poison);
+    const PublishedBuffer published(buffer.data());
     const int error = plugin_pread(buffer.data(), count, offset);
     if (!buffer.neighbours_intact()) {
       server.report(
@@ -137,6 +153,7 @@ int Connection::Impl::guarded_pwrite(std::span<const std::byte> source, std::uin
   GuardedBuffer buffer(source.size(), start_of(buffer_mode));
   std::ranges::copy(source, buffer.data());
   buffer.make_read_only();
+  const PublishedBuffer published(buffer.data());
   return plugin_pwrite(buffer.data(), static_cast<std::uint32_t>(source.size()), offset, flags);
 }
 
