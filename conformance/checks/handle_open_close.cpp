@@ -89,6 +89,9 @@ const Registration registration{{
           if (!run.found_any()) server->stop();
           run.report_incidents();
         },
+    // The probe opens the export twice: a plugin that allows that only once
+    // has no subject.
+    .static_only = true,
 }};
 
 }  // namespace

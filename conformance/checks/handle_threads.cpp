@@ -5,9 +5,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <cstring>
+#include <functional>
 #include <map>
+#include <optional>
+#include <span>
 
 #include "checks/check_run.hpp"
 #include "checks/client.hpp"
@@ -32,28 +33,47 @@ class Threads {
   // One connection whose requests run on three threads in turn.
   void spread() {
     set_phase("requests of one connection on several threads");
-    Lane opener;
-    std::unique_ptr<Connection> connection;
-    opener.run([&] { connection = opened(); });
-    if (connection) {
-      std::array<Lane, 3> lanes;
-      for (std::uint64_t i = 0; i < rounds && !run_.found_any(); ++i) {
-        const std::uint64_t offset = run_.random().below(blocks_) * block_;
-        lanes[i % 3].run([&] { change(*connection, offset); });
-        lanes[(i + 1) % 3].run(
-            [&] { compare(*connection, offset, "another thread than wrote it"); });
-      }
-    }
-    opener.run([&] { connection.reset(); });
+    judge([this](std::span<Lane> lanes) { spread_over(lanes); });
   }
 
   // Connections one after the other, each on a new thread.
   void in_turn() {
     set_phase("connections in turn, each on a thread of its own");
-    known_.clear();
-    for (std::uint64_t i = 0; i < 4 && !run_.found_any(); ++i) {
-      Lane lane;
-      lane.run([&] {
+    judge([this](std::span<Lane> lanes) { take_turns(lanes); });
+  }
+
+ private:
+  // What goes wrong on a single thread, too, is for other checks to name.
+  void judge(const std::function<void(std::span<Lane>)>& part) {
+    const auto fails = [&](std::size_t threads) {
+      std::vector<Lane> lanes(threads);
+      known_.clear();
+      wrong_.reset();
+      part(lanes);
+      return wrong_.has_value();
+    };
+    if (fails(1) || !fails(4)) return;
+    Violation found = std::move(*wrong_);
+    if (!fails(1)) run_.violated(std::move(found));
+  }
+
+  void spread_over(std::span<Lane> lanes) {
+    std::unique_ptr<Connection> connection;
+    lanes.front().run([&] { connection = opened(); });
+    if (connection) {
+      for (std::uint64_t i = 0; i < rounds && !wrong_; ++i) {
+        const std::uint64_t offset = run_.random().below(blocks_) * block_;
+        lanes[i % lanes.size()].run([&] { change(*connection, offset); });
+        lanes[(i + 1) % lanes.size()].run(
+            [&] { compare(*connection, offset, "another thread than wrote it"); });
+      }
+    }
+    lanes.front().run([&] { connection.reset(); });
+  }
+
+  void take_turns(std::span<Lane> lanes) {
+    for (std::uint64_t i = 0; i < 4 && !wrong_; ++i) {
+      lanes[i % lanes.size()].run([&] {
         const auto connection = opened();
         if (!connection) return;
         for (const auto& entry : std::map(known_))
@@ -64,7 +84,6 @@ class Threads {
     }
   }
 
- private:
   std::unique_ptr<Connection> opened() {
     auto connection = server_.connect();
     if (!connection) {
@@ -97,7 +116,7 @@ class Threads {
 
   void compare(Connection& connection, std::uint64_t offset, const char* where) {
     const auto known = known_.find(offset);
-    if (known == known_.end() || run_.found_any()) return;
+    if (known == known_.end() || wrong_) return;
     std::vector<std::byte> data(block_);
     run_.count_operations(1);
     const Reply reply = connection.read(data, offset);
@@ -108,7 +127,7 @@ class Threads {
                             reply.ok() ? "returned other data" : "failed");
     v.expected = writes_ ? "the data that were written before" : "the data that were read before";
     if (!reply.ok()) v.actual = "error: " + run_.incidents().last_error();
-    run_.violated(std::move(v));
+    wrong_ = std::move(v);
   }
 
   CheckRun& run_;
@@ -118,6 +137,7 @@ class Threads {
   std::uint64_t blocks_;
   std::uint32_t tag_ = 0;
   std::map<std::uint64_t, std::vector<std::byte>> known_;  // by offset
+  std::optional<Violation> wrong_;                         // the first
 };
 
 bool spreads(const Subject& subject) { return subject.thread_model == ThreadModel::parallel; }
