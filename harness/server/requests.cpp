@@ -145,9 +145,12 @@ int Connection::Impl::plugin_pwrite(const void* buffer, std::uint32_t count, std
 
 int Connection::Impl::plugin_flush() {
   if (table->flush == nullptr && table->_flush_v1 == nullptr) {
-    server.report(IncidentKind::fua_without_flush, Callback::flush,
-                  "a flush was needed, but there is no .flush; the request fails after the data "
-                  "were written");
+    // Where .can_flush said that there is one, that has been reported.
+    if (!info.can_flush) {
+      server.report(IncidentKind::fua_without_flush, Callback::flush,
+                    "a flush was needed, but there is no .flush; the request fails after the data "
+                    "were written");
+    }
     return EINVAL;
   }
   const int result = invoke(server, Callback::flush, [&] {
@@ -201,13 +204,16 @@ int Connection::Impl::plugin_extents(std::uint32_t count, std::uint64_t offset, 
                             [&] { return table->extents(handle, count, offset, flags, &extents); });
   this_thread.extents = nullptr;
   if (const int error = outcome(Callback::extents, result)) return error;
-  if (extents.refused) {
+  if (extents.refused && !extents.list.extents().empty()) {
     server.report(IncidentKind::extent_error_ignored, Callback::extents,
                   ".extents returned 0 although nbdkit_add_extent had failed");
   }
   if (extents.list.extents().empty()) {
-    server.report(IncidentKind::extent_none, Callback::extents,
-                  fmt::format(".extents returned 0 without an extent at offset {}", offset));
+    // What wrapped has been reported.
+    if (!extents.wrapped) {
+      server.report(IncidentKind::extent_none, Callback::extents,
+                    fmt::format(".extents returned 0 without an extent at offset {}", offset));
+    }
     return EINVAL;
   }
   list = std::move(extents.list);
