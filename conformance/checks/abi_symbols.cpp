@@ -71,13 +71,14 @@ void executable_stack(CheckRun& run, const ElfFacts& elf) {
   run.violated(std::move(v));
 }
 
-// nbdkit exports them for filters; nbdkit-plugin.h does not declare them.
-constexpr std::array<std::string_view, 14> filter_functions = {
-    "nbdkit_context_get_backend", "nbdkit_context_set_next", "nbdkit_exports_count",
-    "nbdkit_exports_free",        "nbdkit_exports_new",      "nbdkit_extents_aligned",
-    "nbdkit_extents_count",       "nbdkit_extents_free",     "nbdkit_extents_full",
-    "nbdkit_extents_new",         "nbdkit_get_export",       "nbdkit_get_extent",
-    "nbdkit_next_context_close",  "nbdkit_next_context_open"};
+// nbdkit exports them for filters; nbdkit-plugin.h does not declare them.  The
+// functions that free a list are not among them: shared helper code pulls them
+// in unused, as in most of nbdkit's own plugins, and a call is seen when made.
+constexpr std::array<std::string_view, 12> filter_functions = {
+    "nbdkit_context_get_backend", "nbdkit_context_set_next",   "nbdkit_exports_count",
+    "nbdkit_exports_new",         "nbdkit_extents_aligned",    "nbdkit_extents_count",
+    "nbdkit_extents_full",        "nbdkit_extents_new",        "nbdkit_get_export",
+    "nbdkit_get_extent",          "nbdkit_next_context_close", "nbdkit_next_context_open"};
 
 void filter_calls(CheckRun& run, const ElfFacts& elf) {
   std::vector<std::string> used;
