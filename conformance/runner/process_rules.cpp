@@ -11,11 +11,10 @@
 namespace nbdcheck {
 namespace {
 
-constexpr std::array<std::string_view, 12> rules = {
-    "process.crash",       "process.hang",        "process.exit",
-    "process.memory",      "process.descriptors", "process.leftovers",
-    "process.forked-copy", "data.buffer-overrun", "data.buffer-modified",
-    "data.buffer-kept",    "data.buffer-alignment", "process.unload"};
+constexpr std::array<std::string_view, 11> rules = {
+    "process.crash",        "process.hang",      "process.exit",         "process.memory",
+    "process.descriptors",  "process.leftovers", "process.forked-copy",  "data.buffer-overrun",
+    "data.buffer-modified", "data.buffer-kept",  "data.buffer-alignment"};
 
 std::string signal_name(int number) {
   const char* abbreviation = ::sigabbrev_np(number);
@@ -64,11 +63,11 @@ void add_stacks(Finding& finding, const ChildEnd& end, bool all_threads) {
     std::size_t number = 0;
     for (const StackFrame& frame : stack.frames) {
       if (number == 24) break;
-      finding.details.push_back(fmt::format(
-          "  #{:<2} {}{}{}", number++,
-          frame.function.empty() ? fmt::format("{:#x}", frame.address) : frame.function,
-          frame.source.empty() ? "" : " at " + frame.source,
-          frame.module.empty() ? "" : fmt::format(" ({})", frame.module)));
+      finding.details.push_back(
+          fmt::format("  #{:<2} {}{}{}", number++,
+                      frame.function.empty() ? fmt::format("{:#x}", frame.address) : frame.function,
+                      frame.source.empty() ? "" : " at " + frame.source,
+                      frame.module.empty() ? "" : fmt::format(" ({})", frame.module)));
     }
   }
 }
@@ -79,9 +78,10 @@ void add_output(Finding& finding, const ChildEnd& end) {
   finding.details.emplace_back("standard error, its last lines:");
   std::size_t begin = text.size();
   for (int lines = 0; lines < 6 && begin != 0 && begin != std::string_view::npos; ++lines)
-    begin = begin < 2 ? 0 : text.rfind('\n', begin - 2) == std::string_view::npos
-                                ? 0
-                                : text.rfind('\n', begin - 2) + 1;
+    begin = begin < 2 ? 0
+            : text.rfind('\n', begin - 2) == std::string_view::npos
+                ? 0
+                : text.rfind('\n', begin - 2) + 1;
   std::string_view rest = text.substr(begin);
   while (!rest.empty()) {
     const auto cut = rest.find('\n');
@@ -108,20 +108,21 @@ Finding crash(const ChildEnd& end, const std::string& check) {
   if (memory_signal && end.fault_in_guard) {
     const std::string_view rule = guard_rule(end);
     finding = make(rule, check, guard_message(rule, end));
-  } else if (check == "data.odd-buffers" && memory_signal) {
+  } else if (check == "data.odd-buffers" && memory_signal &&
+             (end.callback == Callback::pread || end.callback == Callback::pwrite)) {
     finding = make("data.buffer-alignment", check,
                    fmt::format("The plugin was killed by {} {}, in the check that gives it buffers "
                                "at odd addresses.",
                                signal_name(end.signal), where(end)));
   } else {
-    finding = make("process.crash", check,
-                   fmt::format("The plugin was killed by {} {}.", signal_name(end.signal),
-                               where(end)));
+    finding =
+        make("process.crash", check,
+             fmt::format("The plugin was killed by {} {}.", signal_name(end.signal), where(end)));
     finding.expected = "the callback returns; errors are reported by nbdkit_error and -1";
   }
-  finding.actual = memory_signal ? fmt::format("{} at address {:#x}", signal_name(end.signal),
-                                               end.fault_address)
-                                 : signal_name(end.signal);
+  finding.actual =
+      memory_signal ? fmt::format("{} at address {:#x}", signal_name(end.signal), end.fault_address)
+                    : signal_name(end.signal);
   add_stacks(finding, end, false);
   add_output(finding, end);
   return finding;
@@ -141,8 +142,9 @@ std::optional<Finding> finding_from_end(const ChildEnd& end, const std::string& 
                fmt::format("The process ended {} with status {}: the server is gone, with every "
                            "connection.",
                            where(end), end.exit_status));
-      finding.expected = "errors are reported by nbdkit_error and -1 or NULL; only nbdkit ends the "
-                         "process";
+      finding.expected =
+          "errors are reported by nbdkit_error and -1 or NULL; only nbdkit ends the "
+          "process";
       finding.actual = fmt::format("exit({})", end.exit_status);
       add_stacks(finding, end, false);
       add_output(finding, end);
@@ -157,9 +159,9 @@ std::optional<Finding> finding_from_end(const ChildEnd& end, const std::string& 
       return finding;
     }
     case ChildEnd::Kind::memory: {
-      Finding finding = make("process.memory", check,
-                             fmt::format("The plugin's memory grew beyond the limit {}. {}",
-                                         where(end), end.message));
+      Finding finding = make(
+          "process.memory", check,
+          fmt::format("The plugin's memory grew beyond the limit {}. {}", where(end), end.message));
       add_stacks(finding, end, false);
       return finding;
     }
