@@ -35,24 +35,38 @@ void Views::close(int connection) {
   std::erase_if(in_flux_, is_mine);
 }
 
+bool Views::contest(int connection, std::uint64_t offset, std::uint64_t count) {
+  bool contested = false;
+  for (Pending& p : pending_) {
+    if (p.connection == connection || !overlap(p.offset, p.count, offset, count)) continue;
+    p.contested = true;
+    contested = true;
+  }
+  return contested;
+}
+
 void Views::set(int connection, std::uint64_t offset, std::uint64_t count, Content content,
                 bool fua) {
-  views_.at(connection).set(offset, count, content);
-  if (!rules_.shared || !rules_.reopens) return;
-  // Somebody else's unflushed write to the same place: which one a later flush
-  // leaves standing is not promised.
-  const bool contested = std::any_of(pending_.begin(), pending_.end(), [&](const Pending& p) {
-    return p.connection != connection && overlap(p.offset, p.count, offset, count);
-  });
+  ReferenceDisk& own = views_.at(connection);
+  if (!rules_.shared || !rules_.reopens) {
+    own.set(offset, count, content);
+    return;
+  }
+  const bool contested = contest(connection, offset, count);
+  // Written back early here, then overwritten by what the other had cached.
+  if (contested && !rules_.multi_conn)
+    own.maybe(offset, count, content);
+  else
+    own.set(offset, count, content);
   const bool settled = fua && !contested;
   if (settled) {
     store_.set(offset, count, content);
   } else {
     store_.maybe(offset, count, content);
-    pending_.push_back({connection, offset, count, content});
+    pending_.push_back({connection, offset, count, content, contested});
   }
   if (views_.size() == 1) return;
-  if (!rules_.multi_conn) in_flux_.push_back({connection, offset, count, content});
+  if (!rules_.multi_conn) in_flux_.push_back({connection, offset, count, content, contested});
   for (auto& [other, view] : views_) {
     if (other == connection) continue;
     if (!rules_.multi_conn)
@@ -65,7 +79,12 @@ void Views::set(int connection, std::uint64_t offset, std::uint64_t count, Conte
 }
 
 void Views::maybe(int connection, std::uint64_t offset, std::uint64_t count, Content content) {
-  if (rules_.reopens) store_.maybe(offset, count, content);
+  if (rules_.shared && rules_.reopens) {
+    store_.maybe(offset, count, content);
+    // What it left in a cache may yet be written back.
+    contest(connection, offset, count);
+    pending_.push_back({connection, offset, count, content, true});
+  }
   for (auto& [other, view] : views_) {
     if (other == connection || (rules_.shared && rules_.multi_conn))
       view.maybe(offset, count, content);
@@ -75,10 +94,7 @@ void Views::maybe(int connection, std::uint64_t offset, std::uint64_t count, Con
 }
 
 void Views::settle(const Pending& p) {
-  const bool contested = std::any_of(pending_.begin(), pending_.end(), [&](const Pending& q) {
-    return q.connection != p.connection && overlap(p.offset, p.count, q.offset, q.count);
-  });
-  if (contested) return;  // stays old-or-new until it is written again
+  if (p.contested) return;  // stays old-or-new until it is written again
   // What the writer itself sees there now: later failed writes included.
   const auto writer = views_.find(p.connection);
   if (writer == views_.end()) return;

@@ -8,7 +8,7 @@
 //    completed writes it covers visible on all of them; before, another
 //    connection sees the old or the new data;
 //  - without it, another open connection is owed nothing for a place that
-//    somebody else writes;
+//    somebody else writes, nor are two that both write it before a flush;
 //  - shared storage: a connection opened later sees what was flushed; of what
 //    was not flushed when its writer closed it may see old or new;
 //  - per-connection storage: every open starts anew.
@@ -25,7 +25,7 @@
 namespace nbdcheck {
 
 struct ViewRules {
-  bool shared = true;       // false: a disk of its own for every connection
+  bool shared = true;  // false: a disk of its own for every connection
   bool multi_conn = false;
   // False when there is one connection that is opened once: then there is
   // nothing to keep but its own view, and long runs stay cheap.
@@ -56,7 +56,13 @@ class Views {
     std::uint64_t offset;
     std::uint64_t count;
     Content content;
+    // Another connection had, or made, a change to the same place that was not
+    // flushed: each may write back when it likes, so nobody knows which stays.
+    bool contested = false;
   };
+  // Whether [offset, offset + count) is contested if `connection` changes it
+  // now; so are the changes it meets.
+  bool contest(int connection, std::uint64_t offset, std::uint64_t count);
   void settle(const Pending& pending);
 
   ViewRules rules_;
