@@ -60,6 +60,14 @@ TEST_F(Extents, LastByteOfTheLargestDiskDoesNotWrap) {
   EXPECT_FALSE(host_.saw(IncidentKind::extent_wraps));
 }
 
+TEST_F(Extents, BlockOfTheLastByteOfTheLargestDiskDoesNotWrap) {
+  constexpr std::uint64_t end = std::uint64_t{1} << 63;
+  EXPECT_EQ(nbdkit_add_extent(&list_, 4096, end - 4096, 0), 0);
+  EXPECT_FALSE(host_.saw(IncidentKind::extent_wraps));
+  EXPECT_EQ(nbdkit_add_extent(&list_, end, 1, 0), 0);
+  EXPECT_TRUE(host_.saw(IncidentKind::extent_wraps));
+}
+
 TEST_F(Extents, DeadAndForeignListsAreNotTouched) {
   auto dead = std::make_unique<nbdkit_extents>(nbdkit_extents{ExtentList(0, 1)});
   nbdkit_extents* pointer = dead.get();
