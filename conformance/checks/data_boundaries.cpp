@@ -90,7 +90,6 @@ const Registration registration{{
     .summary = "both sides of every power of two, and the ends of the export",
     .rules = {"data.read-your-writes", "data.nothing-outside", "zero.reads-zero",
               "zero.nothing-outside", "trim.nothing-outside"},
-    .weight = 1,
     .not_applicable = needs_contents,
     .run =
         [](CheckRun& run) {

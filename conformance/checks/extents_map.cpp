@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <vector>
 
 #include "checks/sequence_check.hpp"
@@ -97,6 +98,33 @@ bool paint(CheckRun& run, SequenceRunner& sequence, const Aim& aim, const Window
   return true;
 }
 
+// The same question again and again.  A file system at work below may change
+// its map once in a while, not from each answer to the next.
+bool fickle(CheckRun& run, const Window& window, const std::function<Map()>& ask) {
+  constexpr int rounds = 8;
+  constexpr int many = 4;
+  Map last = ask();
+  int changes = 0;
+  for (int round = 0; round < rounds && !last.empty(); ++round) {
+    Map map = ask();
+    const auto found = difference(last, map);
+    if (found && ++changes == many) {
+      Violation v;
+      v.rule = "extents.stable";
+      v.message = fmt::format(
+          "Asked for the map of [{}, {}) again and again, with nothing written between, .extents "
+          "kept changing its answer.",
+          window.begin, window.end);
+      v.expected = words(found->first) + " (one answer)";
+      v.actual = words(found->second) + " (the next)";
+      run.violated(std::move(v));
+      return true;
+    }
+    last = std::move(map);
+  }
+  return false;
+}
+
 void compare(CheckRun& run, Session& session, const Aim& aim, const Window& window) {
   const std::uint64_t size = run.subject().info.size;
   std::uint64_t questions = 0;
@@ -104,14 +132,15 @@ void compare(CheckRun& run, Session& session, const Aim& aim, const Window& wind
     stride = std::max(aim.block, stride / aim.block * aim.block);
     return walk(session, window, size, stride, flags, questions);
   };
+  if (fickle(run, window, [&] { return ask(UINT32_MAX, 0); })) return;
   const Map whole = ask(UINT32_MAX, 0);
   struct Style {
     std::uint64_t stride;
     std::uint32_t flags;
   };
-  for (const Style style : {Style{1U << 20, 0}, Style{65536, 0}, Style{36864 + 512, 0},
-                            Style{8192, 0}, Style{UINT32_MAX, command_flag::req_one},
-                            Style{65536, command_flag::req_one}}) {
+  for (const Style style :
+       {Style{1U << 20, 0}, Style{65536, 0}, Style{36864 + 512, 0}, Style{8192, 0},
+        Style{UINT32_MAX, command_flag::req_one}, Style{65536, command_flag::req_one}}) {
     if (!run.budget_left()) break;
     const Map map = ask(style.stride, style.flags);
     if (map.empty() || whole.empty()) continue;
@@ -135,7 +164,7 @@ void compare(CheckRun& run, Session& session, const Aim& aim, const Window& wind
 }
 
 std::string not_applicable(const Subject& subject) {
-  if (!subject.info.can_extents) return "no .extents";
+  if (!maps_extents(subject)) return "no .extents";
   return needs_contents(subject);
 }
 

@@ -5,7 +5,7 @@ namespace nbdcheck {
 namespace {
 
 std::string not_applicable(const Subject& subject) {
-  if (!subject.info.can_extents) return "no .extents";
+  if (!maps_extents(subject)) return "no .extents";
   return needs_contents(subject);
 }
 

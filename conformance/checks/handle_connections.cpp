@@ -27,6 +27,38 @@ std::string multi_conn_not_applicable(const Subject& subject) {
   return needs_writing(subject);
 }
 
+// One connection writes, one flushes, one reads that has read before: every way
+// to share out these parts.
+std::vector<Operation> made_visible(const Aim& aim, const Subject& subject) {
+  constexpr std::uint8_t connections = 3;
+  const auto count = static_cast<std::uint32_t>(aim.typical_length);
+  std::vector<Operation> operations;
+  std::uint32_t tag = 1U << 31;  // the generator counts from 1
+  const auto add = [&](OpKind kind, std::uint8_t connection, std::uint64_t offset = 0) {
+    Operation op{.kind = kind, .connection = connection};
+    if (has_range(kind)) {
+      op.offset = offset;
+      op.count = count;
+    }
+    if (modifies(kind)) op.tag = tag++;
+    operations.push_back(op);
+  };
+  for (std::uint8_t c = 0; c < connections; ++c) add(OpKind::open, c);
+  if (aim.size < count || !subject.info.can_flush) return operations;
+  for (std::uint8_t writer = 0; writer < connections; ++writer)
+    for (std::uint8_t flusher = 0; flusher < connections; ++flusher)
+      for (std::uint8_t reader = 0; reader < connections; ++reader)
+        for (const std::uint64_t offset :
+             {std::uint64_t{0}, aim.size / aim.block / 2 * aim.block}) {
+          if (aim.size - offset < count) continue;
+          add(OpKind::read, reader, offset);
+          add(OpKind::write, writer, offset);
+          add(OpKind::flush, flusher);
+          add(OpKind::read, reader, offset);
+        }
+  return operations;
+}
+
 const Registration independent{{
     .id = "handle.independent",
     .summary = "two open connections do not disturb each other",
@@ -35,9 +67,9 @@ const Registration independent{{
     .not_applicable = independent_not_applicable,
     .run =
         [](CheckRun& run) {
-          const Mix mix = possible(
-              {.read = 45, .write = 40, .zero = 5, .trim = 2, .flush = 3, .reopen = 1},
-              run.subject());
+          const Mix mix =
+              possible({.read = 45, .write = 40, .zero = 5, .trim = 2, .flush = 3, .reopen = 1},
+                       run.subject());
           SequenceSpec spec{aim_of(run.subject()), mix, run.sequence_options()};
           spec.aim.connections = 2;
           spec.aim.separate_parts = true;
@@ -54,14 +86,15 @@ const Registration multi_conn{{
     .not_applicable = multi_conn_not_applicable,
     .run =
         [](CheckRun& run) {
-          const Mix mix = possible(
-              {.read = 50, .write = 32, .zero = 4, .trim = 1, .flush = 12, .reopen = 1},
-              run.subject());
+          const Mix mix =
+              possible({.read = 50, .write = 32, .zero = 4, .trim = 1, .flush = 12, .reopen = 1},
+                       run.subject());
           SequenceSpec spec{aim_of(run.subject()), mix, run.sequence_options()};
           spec.aim.connections = 3;
           // can_multi_conn promises one disk for all, whatever the probe saw.
           spec.options.rules.shared = true;
           spec.options.lanes = true;
+          spec.first = made_visible(spec.aim, run.subject());
           run_random_sequence(run, spec);
         },
 }};

@@ -4,7 +4,9 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <functional>
 #include <memory>
+#include <utility>
 
 #include "checks/check_run.hpp"
 #include "checks/client.hpp"
@@ -45,6 +47,7 @@ class Together {
       clients_[leaver].reset();
       if (!others_unharmed(fmt::format("closing connection {}", leaver + 1))) return;
     }
+    failures_stay_private();
   }
 
  private:
@@ -108,7 +111,7 @@ class Together {
       const auto& before = memories_[index][p];
       if (before.empty()) continue;
       const auto now = read(index, places_[p]);
-      if (now == before || (!now.empty() && !contents_count())) continue;
+      if (now == before || (!now.empty() && (tried_changes_ || !contents_count()))) continue;
       Violation v;
       v.rule = "handle.independent";
       v.message =
@@ -124,6 +127,38 @@ class Together {
     return true;
   }
 
+  // Requests that a plugin may refuse; what is refused on one connection must
+  // not end the others.
+  void failures_stay_private() {
+    for (const std::size_t i : {std::size_t{0}, std::size_t{1}}) {
+      if (!open(i)) return;
+      learn(i);
+    }
+    set_phase("trying requests that may fail on one connection");
+    tried_changes_ = true;
+    using Request = std::function<Reply(Connection&, const Place&)>;
+    const std::uint64_t size = run_.subject().info.size;
+    const std::pair<const char*, Request> requests[] = {
+        {"trim", [](Connection& c, const Place& p) { return c.trim(p.count, p.offset); }},
+        {"zero", [](Connection& c, const Place& p) { return c.zero(p.count, p.offset); }},
+        {"cache", [](Connection& c, const Place& p) { return c.cache(p.count, p.offset); }},
+        {"extents", [size](Connection& c, const Place& p) {
+           ExtentList list(p.offset, size);
+           return c.extents(p.count, p.offset, 0, list);
+         }}};
+    for (const Place& place : places_) {
+      for (const auto& [call, request] : requests) {
+        Reply reply;
+        clients_[0]->run([&](Connection& connection) { reply = request(connection, place); });
+        run_.count_operations(1);
+        if (!reply.ok() &&
+            !unharmed(1, fmt::format("{}(count={}, offset={}) failed on connection 1", call,
+                                     place.count, place.offset)))
+          return;
+      }
+    }
+  }
+
   [[nodiscard]] bool contents_count() const {
     return run_.subject().stable_contents && !run_.request().unstable_contents;
   }
@@ -133,6 +168,7 @@ class Together {
   std::vector<Place> places_;
   std::array<std::unique_ptr<Client>, clients> clients_;
   std::array<Memory, clients> memories_;
+  bool tried_changes_ = false;  // contents need not be what they were
 };
 
 const Registration registration{{

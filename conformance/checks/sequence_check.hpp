@@ -21,6 +21,8 @@ struct SequenceSpec {
   Aim aim;
   Mix mix;
   SequenceOptions options;
+  // Run before anything random.
+  std::vector<Operation> first = {};
   // Read everything again at the end: small exports whole, large ones around
   // the places that were aimed at.
   bool sweep = true;
@@ -38,6 +40,9 @@ bool run_fixed_sequence(CheckRun& run, const std::vector<Operation>& operations,
 
 // Steps one operation: log, run, judge, report.  False: violated, stop.
 bool step(CheckRun& run, SequenceRunner& sequence, const Operation& op);
+
+// Whether there is a map to ask for, whatever .can_extents says.
+bool maps_extents(const Subject& subject);
 
 // Why a check that writes does not apply; "" when it does.
 std::string needs_writing(const Subject& subject);

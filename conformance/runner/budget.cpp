@@ -27,7 +27,17 @@ Budget budget_of(Effort effort) {
 constexpr std::uint64_t operations_per_child = 400'000;
 // Checks without a weight do a fixed, small amount of work; this only ends
 // them on a very slow plugin.
-constexpr double fixed_seconds = 10;
+double fixed_seconds(Effort effort) {
+  switch (effort) {
+    case Effort::quick:
+      return 3;
+    case Effort::standard:
+      return 10;
+    case Effort::thorough:
+      return 60;
+  }
+  return 10;
+}
 
 }  // namespace
 
@@ -48,7 +58,7 @@ std::vector<Share> share_out(std::span<const Check* const> checks, const Subject
   std::vector<Share> shares;
   for (const Check* check : checks) {
     if (check->weight == 0) {
-      shares.push_back({check, 0, fixed_seconds, 0});
+      shares.push_back({check, 0, fixed_seconds(effort), 0});
       continue;
     }
     const double part = check->weight / weights;

@@ -29,7 +29,7 @@ std::string describe(std::uint64_t offset, std::uint64_t length, std::uint32_t t
          ", length=" + std::to_string(length) + ", type=" + std::to_string(type) + ")";
 }
 
-void report_values(const nbdkit_extents* extents, std::uint64_t offset, std::uint64_t length,
+void report_values(nbdkit_extents* extents, std::uint64_t offset, std::uint64_t length,
                    std::uint32_t type) {
   auto* host = nbdcheck::current_host();
   const nbdkit_extents* current = host == nullptr ? nullptr : host->current_extents();
@@ -41,6 +41,7 @@ void report_values(const nbdkit_extents* extents, std::uint64_t offset, std::uin
   // A map in blocks of any power of two rounds the end of the largest export,
   // 2^63-1, up to 2^63: that much is cut off and harms nobody.
   if (length > 0 && (offset > largest_offset || length - 1 > largest_offset - offset)) {
+    extents->wrapped = true;
     api::report_incident(IncidentKind::extent_wraps,
                          describe(offset, length, type) + " reaches past 2^63-1");
   }
@@ -51,11 +52,11 @@ void report_values(const nbdkit_extents* extents, std::uint64_t offset, std::uin
   }
 }
 
-int refuse(nbdkit_extents* extents, const std::string& why) {
+int refuse(nbdkit_extents* extents, IncidentKind kind, const std::string& why) {
   extents->refused = true;
   errno = ERANGE;
   api::report_error(why);
-  api::report_incident(IncidentKind::extent_not_contiguous, why);
+  api::report_incident(kind, why);
   return -1;
 }
 
@@ -78,12 +79,14 @@ NBDCHECK_API int nbdkit_add_extent(nbdkit_extents* extents, std::uint64_t offset
                                std::to_string(ExtentList::max_extents) + " extents");
       return 0;
     case ExtentList::Added::not_contiguous:
-      return refuse(extents, describe(offset, length, type) +
-                                 " does not start where the extent before it ended");
+      return refuse(
+          extents, IncidentKind::extent_not_contiguous,
+          describe(offset, length, type) + " does not start where the extent before it ended");
     case ExtentList::Added::gap_at_start:
-      return refuse(extents, describe(offset, length, type) +
-                                 " is the first extent and starts after the requested offset " +
-                                 std::to_string(extents->list.start()));
+      return refuse(extents, IncidentKind::extent_none,
+                    describe(offset, length, type) +
+                        " is the first extent and starts after the requested offset " +
+                        std::to_string(extents->list.start()));
   }
   return -1;
 }

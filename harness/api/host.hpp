@@ -34,6 +34,7 @@ class LiveMark {
 struct nbdkit_extents {
   nbdcheck::ExtentList list;
   bool refused = false;  // an nbdkit_add_extent call returned -1
+  bool wrapped = false;  // one was given an extent beyond 2^63-1, which may be lost
   nbdcheck::detail::LiveMark mark = {};
 };
 struct nbdkit_exports {

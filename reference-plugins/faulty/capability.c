@@ -20,7 +20,6 @@ const char* const choices[] = {"write-2",
                                "block-unset",
                                "block-silent",
                                "readonly-writes",
-                               "readonly-cleared",
                                "default-too-long",
                                "description-too-long",
                                "exports-duplicate",
@@ -34,7 +33,6 @@ static unsigned can_trim_calls, get_size_calls;
 
 static void* capability_open(int readonly) {
   if (readonly && fault("readonly-writes")) disk[0] ^= 0xff;
-  if (readonly && fault("readonly-cleared")) disk_clear(0, (uint64_t)disk_size);
   if (fault("exports-unopenable")) {
     const char* name = nbdkit_export_name();
     if (!name || strcmp(name, "listed") == 0) {

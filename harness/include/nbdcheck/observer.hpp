@@ -35,7 +35,7 @@ enum class IncidentKind : std::uint8_t {
   extent_error_ignored,  // ... and .extents returned 0 all the same
   extent_wraps,          // offset + length beyond 2^63-1
   extent_type_value,     // bits other than HOLE and ZERO
-  extent_none,           // success without an extent at the offset
+  extent_none,           // no extent at the offset: none at all, or the first begins behind it
   extent_too_many,       // over 1,048,576 pieces in one call
   extents_foreign,       // nbdkit_add_extent on a list that is not the current one
   export_refused,        // nbdkit_add_export: too long, too many
