@@ -55,12 +55,16 @@ Map walk(Session& session, const Window& window, std::uint64_t size, std::uint64
   return map;
 }
 
-// The first byte where two maps of the same window differ.
-std::optional<std::pair<Extent, Extent>> difference(const Map& a, const Map& b) {
+// The first byte where two maps of the same window differ.  With `finer`, b was
+// asked in smaller pieces: a plugin that finds zeroes by looking at its data
+// finds more of them so, and was not wrong to call the whole piece data.
+std::optional<std::pair<Extent, Extent>> difference(const Map& a, const Map& b,
+                                                    bool finer = false) {
   std::size_t i = 0;
   std::size_t j = 0;
   while (i < a.size() && j < b.size()) {
-    if (a[i].type != b[j].type) return std::pair{a[i], b[j]};
+    const bool looked_closer = finer && a[i].type == 0 && b[j].type == extent_type::zero;
+    if (a[i].type != b[j].type && !looked_closer) return std::pair{a[i], b[j]};
     const std::uint64_t a_end = a[i].offset + a[i].length;
     const std::uint64_t b_end = b[j].offset + b[j].length;
     if (a_end <= b_end) ++i;
@@ -144,7 +148,7 @@ void compare(CheckRun& run, Session& session, const Aim& aim, const Window& wind
     if (!run.budget_left()) break;
     const Map map = ask(style.stride, style.flags);
     if (map.empty() || whole.empty()) continue;
-    const auto found = difference(whole, map);
+    const auto found = difference(whole, map, true);
     // A map that changes by itself (a file system at work below) is no answer
     // to compare with.
     if (!found || difference(whole, ask(UINT32_MAX, 0))) continue;
