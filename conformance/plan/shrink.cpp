@@ -56,7 +56,8 @@ class Shrinker {
     const Operations all = best_.operations;
     if (all.size() < 8) return;
     const Operation last = all.back();
-    for (const std::uint64_t reach : {std::uint64_t{0}, std::uint64_t{4096}, std::uint64_t{1} << 20}) {
+    for (const std::uint64_t reach :
+         {std::uint64_t{0}, std::uint64_t{4096}, std::uint64_t{1} << 20}) {
       if (!has_range(last.kind)) break;
       Operations near;
       for (const Operation& op : all)
@@ -123,6 +124,14 @@ class Shrinker {
     bool any = false;
     for (std::size_t i = 0; i < best_.operations.size() && !exhausted(); ++i) {
       const Operation op = best_.operations[i];
+      // What a write shows as well is no matter of zero or trim.
+      if ((op.kind == OpKind::zero || op.kind == OpKind::trim) && op.count <= max_request_size)
+        any = change(i,
+                     [](Operation& o) {
+                       o.kind = OpKind::write;
+                       o.flags = 0;
+                     }) ||
+              any;
       if (op.flags != 0) any = change(i, [](Operation& o) { o.flags = 0; }) || any;
       if (op.payload != Payload::tags)
         any = change(i, [](Operation& o) { o.payload = Payload::tags; }) || any;
@@ -146,8 +155,7 @@ class Shrinker {
     }
     for (int round = 0; round < 20 && best_.operations[i].count > 1 && !exhausted(); ++round) {
       const std::uint32_t half = best_.operations[i].count / 2;
-      if (change(i, [&](Operation& o) { o.count = half; }) ||
-          change(i, [&](Operation& o) {
+      if (change(i, [&](Operation& o) { o.count = half; }) || change(i, [&](Operation& o) {
             o.offset += o.count - half;
             o.count = half;
           }))
@@ -160,8 +168,9 @@ class Shrinker {
 
   // The whole scene towards offset 0, by round distances.
   void move_down() {
-    for (const std::uint64_t unit : {std::uint64_t{1} << 32, std::uint64_t{1} << 20,
-                                     std::uint64_t{65536}, std::uint64_t{4096}, std::uint64_t{512}}) {
+    for (const std::uint64_t unit :
+         {std::uint64_t{1} << 32, std::uint64_t{1} << 20, std::uint64_t{65536}, std::uint64_t{4096},
+          std::uint64_t{512}}) {
       std::uint64_t lowest = UINT64_MAX;
       for (const Operation& op : best_.operations)
         if (has_range(op.kind)) lowest = std::min(lowest, op.offset);
