@@ -71,9 +71,8 @@ void executable_stack(CheckRun& run, const ElfFacts& elf) {
   run.violated(std::move(v));
 }
 
-// nbdkit exports them for filters; nbdkit-plugin.h does not declare them.  The
-// functions that free a list are not among them: shared helper code pulls them
-// in unused, as in most of nbdkit's own plugins, and a call is seen when made.
+// nbdkit exports them for filters; nbdkit-plugin.h does not declare them.  (The
+// two _free functions come with nbdkit's own clean-up macros, unused.)
 constexpr std::array<std::string_view, 12> filter_functions = {
     "nbdkit_context_get_backend", "nbdkit_context_set_next",   "nbdkit_exports_count",
     "nbdkit_exports_new",         "nbdkit_extents_aligned",    "nbdkit_extents_count",
