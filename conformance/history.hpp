@@ -1,5 +1,5 @@
-// What happened: one fixed-size record per operation.  Judges read it; nothing
-// in it refers to a plugin.
+// What happened: one small record per operation, in the order in which they
+// ran.  Judges read it; nothing in it refers to a plugin.
 #pragma once
 
 #include <cstdint>
@@ -11,9 +11,7 @@ namespace nbdcheck {
 
 struct Record {
   Operation operation;
-  std::int32_t error = 0;    // Reply::error; 0: success
-  std::uint64_t begin = 0;   // stamps on one clock; in a sequential history
-  std::uint64_t end = 0;     // the operation's number, twice
+  std::int32_t error = 0;  // Reply::error; 0: success
 };
 
 using History = std::vector<Record>;

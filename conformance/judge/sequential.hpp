@@ -18,7 +18,10 @@ class SequentialJudge {
  public:
   // `zero_is_emulated`: the server turns zero requests into writes.
   SequentialJudge(std::uint64_t size, ViewRules rules, bool zero_is_emulated = false)
-      : views_(size, rules), zero_is_emulated_(zero_is_emulated) {}
+      : views_(size, rules), zero_is_emulated_(zero_is_emulated) {
+    // Long checks must not spend their time on growing this.
+    history_.reserve(std::size_t{1} << 16);
+  }
 
   // Enters an operation that has ended.  For a read, `data` is what it
   // returned; for extents, `list` (else nullptr).

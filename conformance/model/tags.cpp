@@ -37,6 +37,34 @@ std::size_t head_length(std::uint64_t offset, std::size_t size) {
 
 constexpr std::size_t block = 512;  // words compared before looking at the result
 
+// These two loops run over every byte that a check moves; wider vectors, where
+// the processor has them, make them twice as fast.  (The choice is made before
+// a sanitizer's runtime is up, so not there.)
+#if defined(__x86_64__) && defined(__gnu_linux__) && !defined(NBDCHECK_SANITIZED)
+#define NBDCHECK_WIDE __attribute__((target_clones("avx2", "default")))
+#else
+#define NBDCHECK_WIDE
+#endif
+
+NBDCHECK_WIDE void fill_words(std::byte* to, std::size_t words, std::uint64_t first) {
+  for (std::size_t w = 0; w < words; ++w) {
+    const std::uint64_t value = first + w * step;
+    std::memcpy(to + 8 * w, &value, 8);
+  }
+}
+
+// 0 when the words are first, first + by, first + 2 * by, ...
+NBDCHECK_WIDE std::uint64_t words_differ(const std::byte* data, std::size_t words,
+                                         std::uint64_t first, std::uint64_t by) {
+  std::uint64_t difference = 0;
+  for (std::size_t w = 0; w < words; ++w) {
+    std::uint64_t found;
+    std::memcpy(&found, data + 8 * w, 8);
+    difference |= found ^ (first + w * by);
+  }
+  return difference;
+}
+
 }  // namespace
 
 std::uint64_t tag_word(std::uint32_t tag, std::uint64_t word_index) {
@@ -51,13 +79,8 @@ void fill_tags(std::span<std::byte> out, std::uint64_t offset, std::uint32_t tag
   std::size_t i = 0;
   for (const std::size_t head = head_length(offset, out.size()); i < head; ++i)
     out[i] = tag_byte(tag, offset + i);
-  std::uint64_t word = tag_word(tag, (offset + i) / 8);
   const std::size_t words = (out.size() - i) / 8;
-  std::byte* to = out.data() + i;
-  for (std::size_t w = 0; w < words; ++w) {
-    const std::uint64_t value = word + w * step;
-    std::memcpy(to + 8 * w, &value, 8);
-  }
+  fill_words(out.data() + i, words, tag_word(tag, (offset + i) / 8));
   for (i += 8 * words; i < out.size(); ++i) out[i] = tag_byte(tag, offset + i);
 }
 
@@ -72,13 +95,7 @@ std::size_t match_tags(std::span<const std::byte> data, std::uint64_t offset, st
   while (data.size() - i >= 8) {
     const std::size_t words = std::min(block, (data.size() - i) / 8);
     const std::uint64_t first = tag_word(tag, (offset + i) / 8);
-    std::uint64_t difference = 0;
-    for (std::size_t w = 0; w < words; ++w) {
-      std::uint64_t found;
-      std::memcpy(&found, data.data() + i + 8 * w, 8);
-      difference |= found ^ (first + w * step);
-    }
-    if (difference != 0) return bytewise(i, i + 8 * words);
+    if (words_differ(data.data() + i, words, first, step) != 0) return bytewise(i, i + 8 * words);
     i += 8 * words;
   }
   return bytewise(i, data.size());
@@ -90,13 +107,7 @@ std::size_t match_fill(std::span<const std::byte> data, std::byte value) {
   std::size_t i = 0;
   while (data.size() - i >= 8) {
     const std::size_t words = std::min(block, (data.size() - i) / 8);
-    std::uint64_t difference = 0;
-    for (std::size_t w = 0; w < words; ++w) {
-      std::uint64_t found;
-      std::memcpy(&found, data.data() + i + 8 * w, 8);
-      difference |= found ^ pattern;
-    }
-    if (difference != 0) break;
+    if (words_differ(data.data() + i, words, pattern, 0) != 0) break;
     i += 8 * words;
   }
   while (i < data.size() && data[i] == value) ++i;
