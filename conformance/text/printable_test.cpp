@@ -46,6 +46,11 @@ RC_GTEST_PROP(Escape, GivesBackTheVeryBytes, (const std::string& text)) {
   RC_ASSERT(unescape(escaped) == text);
 }
 
+TEST(Escape, KeepsSpacesFromBeingStripped) {
+  EXPECT_EQ(escape(" a b "), "\\x20a b\\x20");
+  EXPECT_EQ(unescape(escape(" ")), " ");
+}
+
 TEST(Escape, RefusesMalformedEscapes) {
   for (const char* bad : {"\\", "\\q", "\\x", "\\x1", "\\x1g", "\\xg1"}) {
     EXPECT_FALSE(unescape(bad)) << bad;
