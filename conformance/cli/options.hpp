@@ -46,7 +46,7 @@ struct Options {
 
   Effort profile = Effort::standard;
   std::optional<double> seconds;      // --time
-  std::optional<std::uint64_t> seed;  // none: choose one
+  std::optional<std::uint64_t> seed;  // none: 1
   std::string only;                   // valid ECMAScript regular expressions; empty: not given
   std::string skip;
   unsigned jobs = 0;              // 0: as many as there are processors
