@@ -21,7 +21,8 @@ class Random {
   }
   // Uniform in [low, high].
   std::uint64_t between(std::uint64_t low, std::uint64_t high) {
-    return low + below(high - low + 1);
+    const std::uint64_t width = high - low;
+    return width == UINT64_MAX ? next() : low + below(width + 1);
   }
   bool percent(unsigned chance) { return below(100) < chance; }
   // Many small, few large: uniform in the logarithm, in [low, high].

@@ -20,7 +20,7 @@ class Shrinker {
   Shrunk run() {
     Shrunk result;
     result.reproduced = attempt(best_.operations);
-    if (result.reproduced) {
+    if (result.reproduced && !best_.operations.empty()) {
       slice();
       one_connection();
       for (bool smaller = true; smaller && !exhausted();) {
