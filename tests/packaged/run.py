@@ -1,0 +1,312 @@
+#!/usr/bin/python3
+"""Runs nbdcheck on the plugins that nbdkit's packages install, and holds what it
+says against table.toml.
+
+  run.py --nbdcheck=PATH [--group=NAME ...] [--row=REGEX] [--profile=quick]
+  run.py --proofs       the scripts that show the plugins' bugs on the real nbdkit
+
+Exits 1 if a row differs from the table, or an installed plugin is not in it.
+Rows and proofs whose plugin or tool is not installed are shown and counted as
+skipped; 77: nbdkit is not installed.
+"""
+import argparse
+import concurrent.futures
+import json
+import os
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import tomllib
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+class Skip(Exception):
+    """The row cannot run on this machine."""
+
+
+def installed(plugins, name):
+    return any(os.path.exists(os.path.join(plugins, f"nbdkit-{name}-plugin{end}"))
+               for end in (".so", ""))
+
+
+def plugin_directory():
+    nbdkit = shutil.which("nbdkit") or shutil.which("nbdkit", path="/usr/sbin:/usr/local/sbin")
+    if not nbdkit:
+        return None
+    config = subprocess.run([nbdkit, "--dump-config"], capture_output=True, text=True).stdout
+    found = re.search(r"^plugindir=(.*)$", config, re.MULTILINE)
+    return found.group(1) if found else None
+
+
+def bytes_of(text):
+    units = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+    return int(text[:-1]) * units[text[-1]] if text[-1] in units else int(text)
+
+
+def pattern_block(number):
+    """512 bytes that no other block has, never zero."""
+    return b"".join((number * 64 + i + 1).to_bytes(8, "little") for i in range(64))
+
+
+def listens(path):
+    """Whether a server answers there: the socket exists a moment before it does."""
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.connect(path)
+            return True
+        except OSError:
+            return False
+
+
+class Materials:
+    """What the placeholders of a row stand for: files in a directory of its own."""
+
+    def __init__(self, directory, plugins):
+        self.directory = directory
+        self.plugins = plugins
+        self.count = 0
+        self.servers = []
+
+    def _path(self, name):
+        self.count += 1
+        path = os.path.join(self.directory, f"{self.count}-{name}")
+        return path
+
+    def file(self, size):
+        """A file full of data."""
+        path = self._path("file.img")
+        length = bytes_of(size)
+        with open(path, "wb") as out:
+            for number in range((length + 511) // 512):
+                out.write(pattern_block(number)[:length - number * 512])
+        return path
+
+    def sparse(self, size):
+        """A file with a little data at the start, in the middle and at the end."""
+        path = self._path("sparse.img")
+        length = bytes_of(size)
+        with open(path, "wb") as out:
+            out.truncate(length)
+            for place in (0, length // 2, length - 65536):
+                out.seek(place)
+                out.write(b"".join(pattern_block(n) for n in range(128)))
+        return path
+
+    def tree(self, _):
+        """A directory with some files."""
+        path = self._path("tree")
+        os.makedirs(os.path.join(path, "below"))
+        for name, length in (("HELLO.TXT", 6), ("EMPTY", 0), ("below/DATA.BIN", 100_001)):
+            with open(os.path.join(path, name), "wb") as out:
+                out.write(b"".join(pattern_block(n) for n in range(length // 512 + 1))[:length])
+        return path
+
+    def directory_of_disks(self, _):
+        path = self._path("disks")
+        os.makedirs(path)
+        for name in ("one.img", "two.img"):
+            with open(os.path.join(path, name), "wb") as out:
+                out.write(b"".join(pattern_block(n) for n in range(300)))
+        return path
+
+    def empty_directory(self, _):
+        path = self._path("empty")
+        os.makedirs(path)
+        return path
+
+    def script(self, name):
+        return os.path.join(HERE, "scripts", name)
+
+    def plugin(self, name):
+        return os.path.join(self.plugins, f"nbdkit-{name}-plugin")
+
+    def server(self, command):
+        """An nbdkit of our own, on a unix socket."""
+        path = self._path("sock")
+        server = subprocess.Popen(
+            ["nbdkit", "-f", "-U", path, *shlex.split(command)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.servers.append(server)
+        while not listens(path):
+            if server.poll() is not None:
+                raise Skip(f"nbdkit {command} does not start")
+            time.sleep(0.01)
+        return path
+
+    def expand(self, text):
+        kinds = {"FILE": self.file, "SPARSE": self.sparse, "TREE": self.tree,
+                 "DISKS": self.directory_of_disks, "EMPTY": self.empty_directory,
+                 "SCRIPT": self.script, "PLUGIN": self.plugin, "SERVER": self.server}
+        return re.sub(r"@([A-Z]+)(?::([^@]*))?@", lambda m: kinds[m[1]](m[2]), text)
+
+    def close(self):
+        for server in self.servers:
+            server.terminate()
+            server.wait()
+
+
+def run_row(row, options):
+    words = shlex.split(row["run"])
+    if not installed(options.plugins, words[0]):
+        raise Skip(f"the {words[0]} plugin is not installed")
+    for tool in row.get("needs", []):
+        if not shutil.which(tool, path=os.environ["PATH"] + ":/usr/sbin:/sbin"):
+            raise Skip(f"{tool} is not installed")
+    directory = tempfile.mkdtemp(prefix="nbdcheck-packaged-")
+    materials = Materials(directory, options.plugins)
+    try:
+        report = os.path.join(directory, "report.json")
+        command = [options.nbdcheck, f"--profile={options.profile}", "--jobs=1", "--fail-on=quality",
+                   "--quiet", f"--report=json:{report}", f"--artifacts={directory}/artifacts",
+                   *shlex.split(row.get("options", "")), *map(materials.expand, words)]
+        ran = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT, cwd=directory)
+        output = ran.stdout.decode(errors="replace")
+        try:
+            with open(report, encoding="utf-8") as text:
+                return json.load(text), output
+        except OSError:
+            return {"verdict": f"exit code {ran.returncode}", "operations": 0, "seconds": 0,
+                    "findings": [], "checks": []}, output
+    finally:
+        materials.close()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def differences(row, report):
+    """What is not as the table says."""
+    found = {finding["rule"] for finding in report["findings"]}
+    expected = row.get("findings", {})
+    sometimes = row.get("sometimes", {})
+    wrong = [f"unexpected {rule}" for rule in sorted(found - set(expected) - set(sometimes))]
+    wrong += [f"missing {rule}" for rule in sorted(set(expected) - found)]
+    wrong += [f"{check['id']} is {check['status']}: {check['reason']}"
+              for check in report["checks"]
+              if check["status"] in ("unknown", "crashed", "hung") and not found]
+    verdict = row.get("verdict", "nonconformant" if expected else "conformant")
+    if report["verdict"] != verdict and not (sometimes and found):
+        wrong.append(f"verdict {report['verdict']}, expected {verdict}")
+    return wrong
+
+
+class Table:
+    """Rows as they come, aligned; the totals at the end."""
+
+    def __init__(self, rows, verbose):
+        self.width = max(len(row["name"]) for row in rows)
+        self.verbose = verbose
+        self.lock = threading.Lock()
+        self.counts = {"ok": 0, "WRONG": 0, "skipped": 0}
+
+    def line(self, row, mark, verdict, operations, seconds, rest):
+        print(f"{mark:<8}{row['name']:<{self.width}}  {verdict:<15}{operations:>11,} ops"
+              f"{seconds:>8.1f} s  {rest}".rstrip(), flush=True)
+
+    def skipped(self, row, reason):
+        with self.lock:
+            self.counts["skipped"] += 1
+            self.line(row, "skipped", "", 0, 0, reason)
+
+    def finished(self, row, report, output, wrong):
+        with self.lock:
+            mark = "WRONG" if wrong else "ok"
+            self.counts[mark] += 1
+            findings = ", ".join(finding["rule"] for finding in report["findings"])
+            self.line(row, mark, report["verdict"], report["operations"], report["seconds"],
+                      findings)
+            for line in wrong:
+                print(f"        {line}")
+            if wrong or self.verbose:
+                print("        " + row["run"])
+                print("".join(f"        | {line}\n" for line in output.splitlines()), end="")
+            sys.stdout.flush()
+
+
+def forgotten(document, plugins):
+    """Installed plugins that no row runs and no line excludes."""
+    names = {match[1] for name in os.listdir(plugins)
+             if (match := re.fullmatch(r"nbdkit-(.+)-plugin(?:\.so)?", name))}
+    known = {shlex.split(row["run"])[0] for row in document["row"]}
+    known |= {match for row in document["row"] for match in re.findall(r"@PLUGIN:(\w+)@", row["run"])}
+    return sorted(names - known - {line["plugin"] for line in document["excluded"]})
+
+
+def run_proofs(document):
+    try:
+        import nbd  # noqa: F401  (what the proofs need)
+    except ImportError:
+        print("python3-libnbd is not installed: nothing is proved")
+        return 77
+    failed = 0
+    for name, bug in document["bug"].items():
+        ran = subprocess.run([sys.executable, "-B", os.path.join(HERE, "proofs", bug["proof"])],
+                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT, timeout=60)
+        lines = ran.stdout.decode(errors="replace").splitlines() or [""]
+        print(f"{'ok' if ran.returncode == 0 else 'WRONG':<8}{name:<20}{lines[-1]}", flush=True)
+        failed += ran.returncode != 0
+    return 1 if failed else 0
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--nbdcheck", type=os.path.abspath)
+    parser.add_argument("--proofs", action="store_true")
+    parser.add_argument("--group", action="append", help="only rows of this group; repeatable")
+    parser.add_argument("--row", help="only rows whose name matches this regular expression")
+    parser.add_argument("--profile", default="quick")
+    parser.add_argument("--jobs", type=int, default=2, help="rows at once")
+    parser.add_argument("--plugins", default=plugin_directory(), help="where the plugins are")
+    parser.add_argument("--verbose", action="store_true", help="what nbdcheck says, of every row")
+    options = parser.parse_args()
+    if not options.proofs and not options.nbdcheck:
+        parser.error("--nbdcheck=PATH is needed")
+    return options
+
+
+def main():
+    options = parse_arguments()
+    if not options.plugins:
+        print("nbdkit is not installed: nothing is checked")
+        return 77
+    with open(os.path.join(HERE, "table.toml"), "rb") as text:
+        document = tomllib.load(text)
+    if options.proofs:
+        return run_proofs(document)
+    if missing := forgotten(document, options.plugins):
+        print("installed, but not in the table: " + ", ".join(missing))
+        return 1
+    rows = [row for row in document["row"]
+            if (not options.group or row["group"] in options.group)
+            and (not options.row or re.search(options.row, row["name"]))]
+    if not rows:
+        print("no such row")
+        return 1
+    table = Table(rows, options.verbose)
+
+    def one(row):
+        try:
+            report, output = run_row(row, options)
+        except Skip as reason:
+            table.skipped(row, str(reason))
+        else:
+            table.finished(row, report, output, differences(row, report))
+
+    begin = time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        list(pool.map(one, rows))
+    counts = table.counts
+    print(f"{counts['ok']} as expected, {counts['WRONG']} not, {counts['skipped']} skipped; "
+          f"{time.monotonic() - begin:.1f} s")
+    return 1 if counts["WRONG"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
