@@ -94,6 +94,10 @@ bool step(CheckRun& run, SequenceRunner& sequence, const Operation& op) {
   auto violation = sequence.step(op);
   run.count_operations(1);
   const bool noticed = run.incidents().has_news() && run.report_incidents(true);
+  // From here on nobody knows what the buffers, or the disk, should hold.
+  if (run.incidents().seen(IncidentKind::buffer_unfilled) ||
+      run.incidents().seen(IncidentKind::return_value))
+    return false;
   if (!violation) return true;
   // An answer that nbdkit_add_extent refused is no second fault.
   if (noticed && violation->rule == "extents.no-error") return false;

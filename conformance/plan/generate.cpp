@@ -9,7 +9,7 @@ namespace {
 constexpr std::size_t recent_size = 24;
 
 // Order of the weights.
-constexpr std::array kinds = {OpKind::read, OpKind::write, OpKind::zero,    OpKind::trim,
+constexpr std::array kinds = {OpKind::read,  OpKind::write, OpKind::zero,    OpKind::trim,
                               OpKind::flush, OpKind::cache, OpKind::extents, OpKind::close};
 
 std::uint64_t saturating_sub(std::uint64_t a, std::uint64_t b) { return a > b ? a - b : 0; }
@@ -17,10 +17,8 @@ std::uint64_t saturating_sub(std::uint64_t a, std::uint64_t b) { return a > b ? 
 }  // namespace
 
 Generator::Generator(const Aim& aim, const Mix& mix, std::uint64_t seed)
-    : aim_(aim),
-      random_(seed),
-      weights_{mix.read,  mix.write, mix.zero,    mix.trim,
-               mix.flush, mix.cache, mix.extents, mix.reopen} {
+    : aim_(aim), random_(seed), weights_{mix.read,  mix.write, mix.zero,    mix.trim,
+                                         mix.flush, mix.cache, mix.extents, mix.reopen} {
   // A last partial block cannot be addressed.
   aim_.size -= aim_.size % aim_.block;
   for (const unsigned weight : weights_) total_weight_ += weight;
@@ -35,8 +33,7 @@ Generator::Generator(const Aim& aim, const Mix& mix, std::uint64_t seed)
   }
   // Chunk boundaries of the usual sizes, and places of no distinction.
   for (const std::uint64_t chunk : {4096ULL, 32768ULL, 65536ULL, 1048576ULL})
-    for (int i = 0; i < 4; ++i)
-      add_anchor(random_.below(aim_.size / chunk + 1) * chunk);
+    for (int i = 0; i < 4; ++i) add_anchor(random_.below(aim_.size / chunk + 1) * chunk);
   for (int i = 0; i < 8; ++i) {
     const std::uint64_t place = random_.below(aim_.size);
     add_anchor(place);
@@ -44,8 +41,9 @@ Generator::Generator(const Aim& aim, const Mix& mix, std::uint64_t seed)
     if (place >= 1ULL << 31) add_anchor(place & 0x7fffffff);
     if (place >= 1ULL << 32) add_anchor(place & 0xffffffff);
   }
-  for (unsigned i = 0; i < aim_.connections; ++i) queue_.push_back(
-      {.kind = OpKind::open, .connection = static_cast<std::uint8_t>(aim_.connections - 1 - i)});
+  for (unsigned i = 0; i < aim_.connections; ++i)
+    queue_.push_back(
+        {.kind = OpKind::open, .connection = static_cast<std::uint8_t>(aim_.connections - 1 - i)});
 }
 
 void Generator::add_anchor(std::uint64_t offset) {
@@ -86,8 +84,7 @@ std::uint64_t Generator::pick_length(OpKind kind) {
   return random_.logarithmic(262144, cheap ? 64U << 20 : 1U << 20);
 }
 
-Generator::Range Generator::fit(std::uint64_t offset, std::uint64_t count,
-                                const Part& part) const {
+Generator::Range Generator::fit(std::uint64_t offset, std::uint64_t count, const Part& part) const {
   const std::uint64_t begin = (part.begin + aim_.block - 1) / aim_.block * aim_.block;
   const std::uint64_t last = part.end / aim_.block * aim_.block;
   offset = std::clamp(offset, begin, last - aim_.block) / aim_.block * aim_.block;
@@ -181,7 +178,8 @@ Operation Generator::next() {
   }
   Operation op;
   op.kind = pick_kind();
-  op.connection = static_cast<std::uint8_t>(aim_.connections == 1 ? 0 : random_.below(aim_.connections));
+  op.connection =
+      static_cast<std::uint8_t>(aim_.connections == 1 ? 0 : random_.below(aim_.connections));
   if (op.kind == OpKind::close) {
     Operation open{.kind = OpKind::open, .connection = op.connection};
     queue_.push_back(open);
@@ -210,6 +208,16 @@ Operation Generator::next() {
     if (aim_.can_fast_zero && random_.percent(20)) op.flags |= command_flag::fast_zero;
   }
   if (op.kind == OpKind::extents && random_.percent(30)) op.flags |= command_flag::req_one;
+  if (modifies(op.kind) && op.count <= std::min<std::uint64_t>(65536, aim_.max_request) &&
+      weights_[0] != 0 && random_.percent(12)) {
+    // Read before and after: what a cache of the last read has to forget.
+    Operation look{.kind = OpKind::read, .connection = op.connection};
+    look.offset = op.offset;
+    look.count = op.count;
+    queue_.push_back(look);
+    queue_.push_back(op);
+    return look;
+  }
   return op;
 }
 

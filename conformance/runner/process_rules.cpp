@@ -35,9 +35,12 @@ std::string_view guard_rule(const ChildEnd& end) {
   const std::uint64_t at = end.fault_address;
   if (at >= end.buffer && at < end.buffer + end.buffer_size)
     return end.callback == Callback::pwrite ? "data.buffer-modified" : "data.buffer-kept";
-  constexpr std::uint64_t near = 1U << 16;
-  if (at + near >= end.buffer && at < end.buffer + end.buffer_size + near)
-    return "data.buffer-overrun";
+  // The guards on either side are a page wide; what lies further away was the
+  // buffer of another request.
+  constexpr std::uint64_t page = 4096;
+  const std::uint64_t first = end.buffer / page * page;
+  const std::uint64_t last = (end.buffer + end.buffer_size + page - 1) / page * page;
+  if (at + page >= first && at < last + page) return "data.buffer-overrun";
   return "data.buffer-kept";
 }
 

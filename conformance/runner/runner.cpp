@@ -17,12 +17,16 @@ namespace {
 
 // Findings that are one fault seen by different eyes: while a sequence gets
 // smaller, the same fault may show as another of these.
-bool same_family(const std::string& a, const std::string& b) {
+bool is_about_contents(const std::string& rule) {
   static const std::set<std::string, std::less<>> contents = {
       "data.read-your-writes", "data.nothing-outside", "zero.reads-zero",    "zero.nothing-outside",
       "trim.nothing-outside",  "data.cache-harmless",  "data.flush-harmless",
       "handle.persistence",    "handle.independent",   "handle.multi-conn"};
-  return a == b || (contents.contains(a) && contents.contains(b));
+  return contents.contains(rule);
+}
+
+bool same_family(const std::string& a, const std::string& b) {
+  return a == b || (is_about_contents(a) && is_about_contents(b));
 }
 
 int badness(Status status) {
@@ -376,8 +380,31 @@ Finding Runner::shrink_finding(const Finding& finding, const JobReport& report) 
     if (report.log.size() > 2000) return best;
   }
   best.plan = shrunk.plan;
+  if (shrunk.reproduced && !by_end && is_about_contents(best.rule)) look_for_buffers(best);
   best.plan->rule = best.rule;
   return best;
+}
+
+// Wrong contents may come from a buffer that was left unfilled or was kept:
+// the same few requests with guarded buffers tell.
+void Runner::look_for_buffers(Finding& finding) {
+  Plan guarded = *finding.plan;
+  guarded.buffers = BufferMode::guarded;
+  Job job = job_for(finding.check);
+  job.kind = Job::Kind::plan;
+  job.plan_text = to_text(guarded);
+  const JobReport report = children_.run(job, {options_.stall, {}, false});
+  std::vector<Finding> seen;
+  for (const ChildEvent& event : report.findings) seen.push_back(event.finding);
+  if (auto end = finding_from_end(report.end, finding.check)) seen.push_back(std::move(*end));
+  for (Finding& cause : seen) {
+    if (cause.rule.rfind("data.buffer-", 0) != 0) continue;
+    cause.check = finding.check;
+    cause.original_operations = finding.original_operations;
+    cause.plan = std::move(guarded);
+    finding = std::move(cause);
+    return;
+  }
 }
 
 void Runner::add_finding(Finding finding) {

@@ -54,6 +54,7 @@ class Runner {
   void collect(const std::string& check, JobReport report);
   void add_finding(Finding finding);
   Finding shrink_finding(const Finding& finding, const JobReport& report);
+  void look_for_buffers(Finding& finding);
   void add_end(const std::string& check, const JobReport& report);
   void conclude();
   void tell(const std::function<void(Listener&)>& what);

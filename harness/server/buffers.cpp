@@ -71,21 +71,6 @@ const void* zero_block(std::size_t size, BufferMode mode) {
 
 namespace {
 
-// While it lives the status page says where this thread's guarded buffer is,
-// so that the parent can tell an overrun from a pointer kept too long.
-class PublishedBuffer {
- public:
-  explicit PublishedBuffer(const std::byte* buffer) : slot_(my_slot()) {
-    slot_.buffer = reinterpret_cast<std::uintptr_t>(buffer);
-  }
-  ~PublishedBuffer() { slot_.buffer = 0; }
-  PublishedBuffer(const PublishedBuffer&) = delete;
-  PublishedBuffer& operator=(const PublishedBuffer&) = delete;
-
- private:
-  CallSlot& slot_;
-};
-
 struct Run {
   std::size_t begin;
   std::size_t end;

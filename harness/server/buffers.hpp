@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <span>
 
+#include "nbdcheck/status_page.hpp"
+
 #include "nbdcheck/connection.hpp"
 
 namespace nbdcheck {
@@ -39,6 +41,21 @@ class GuardedBuffer {
   std::size_t pages_size_;
   std::byte* data_;
   std::size_t size_;
+};
+
+// While it lives the status page says where this thread's guarded buffer is,
+// so that the parent can tell an overrun from a pointer kept too long.
+class PublishedBuffer {
+ public:
+  explicit PublishedBuffer(const void* buffer) : slot_(my_slot()) {
+    slot_.buffer = reinterpret_cast<std::uintptr_t>(buffer);
+  }
+  ~PublishedBuffer() { slot_.buffer = 0; }
+  PublishedBuffer(const PublishedBuffer&) = delete;
+  PublishedBuffer& operator=(const PublishedBuffer&) = delete;
+
+ private:
+  CallSlot& slot_;
 };
 
 // `size` bytes of zeroes, read-only, at most max_request_size; always there.

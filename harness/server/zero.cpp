@@ -38,6 +38,7 @@ int Connection::Impl::zero_by_pwrite(std::uint32_t count, std::uint64_t offset,
   while (count > 0) {
     const std::uint32_t piece = std::min(count, max_request_size);
     const void* zeroes = zero_block(piece, buffer_mode);
+    const PublishedBuffer published(zeroes);
     if (const int error = plugin_pwrite(zeroes, piece, offset, flags)) return error;
     count -= piece;
     offset += piece;
