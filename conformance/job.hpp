@@ -28,7 +28,8 @@ struct Request {
 };
 
 struct Job {
-  enum class Kind { probe, check, plan };
+  // facts: load the plugin, and tell only what its registration says.
+  enum class Kind { probe, check, plan, facts };
   Kind kind = Kind::check;
   std::string check;  // id; empty for a probe
   Request request;

@@ -91,7 +91,11 @@ BackingValue classify_argument(const std::string& argument, std::string_view mag
     return {keeps_nothing ? BackingKind::harmless : BackingKind::device, path};
   }
   if (!S_ISREG(status.st_mode)) return {BackingKind::harmless, path};
-  if (key == "script") return {BackingKind::program, path};
+  // Without a magic key nbdkit calls a first bare word the script; but then it
+  // is one only if it looks like one.
+  const bool told = !parameter.bare || !magic_config_key.empty();
+  if (key == "script" && (told || looks_like_program(path, status.st_mode)))
+    return {BackingKind::program, path};
   // `file=run.sh` asks a plugin to serve the file, whatever is in it.
   if (!names_data(key) && looks_like_program(path, status.st_mode)) {
     return {BackingKind::program, path};

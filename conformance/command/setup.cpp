@@ -1,8 +1,11 @@
 #include "command/setup.hpp"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "cli/terminal.hpp"
+#include "nbdcheck/server.hpp"
+#include "text/printable.hpp"
 
 namespace nbdcheck {
 
@@ -35,7 +38,8 @@ tl::expected<std::unique_ptr<Setup>, std::string> Setup::make(
 
   auto pristine = setup->scratch_.subdirectory("pristine");
   if (!pristine) return tl::unexpected(pristine.error());
-  auto backing = BackingFiles::prepare(arguments, "", *pristine, options.write_in_place);
+  auto backing = BackingFiles::prepare(arguments, setup->magic_config_key(arguments), *pristine,
+                                       options.write_in_place);
   if (!backing) return tl::unexpected(backing.error());
   setup->backing_ = std::move(*backing);
   setup->notes = setup->backing_->notes();
@@ -48,8 +52,24 @@ tl::expected<std::unique_ptr<Setup>, std::string> Setup::make(
   return setup;
 }
 
+// What an argument without a key means is known to the plugin alone, and it may
+// be somebody's disk: `nbdkit file disk.img`.
+std::string Setup::magic_config_key(const std::vector<std::string>& arguments) const {
+  const bool needed = std::any_of(arguments.begin(), arguments.end(), [](const std::string& text) {
+    return parse_parameter(text).bare;
+  });
+  if (!needed) return "";
+  Job job;
+  job.kind = Job::Kind::facts;
+  job.request = request;
+  job.request.arguments.clear();
+  Children child(scratch_.path(), [](const std::string&) { return std::vector<std::string>(); });
+  const JobReport report = child.run(job, {stall, {}, false});
+  return report.subject ? report.subject->plugin.magic_config_key : "";
+}
+
 int bad_input(const std::string& what) {
-  std::fprintf(stderr, "nbdcheck: %s\n", what.c_str());
+  std::fprintf(stderr, "nbdcheck: %s\n", printable(what).c_str());
   return 2;
 }
 

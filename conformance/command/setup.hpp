@@ -24,8 +24,7 @@ class Setup {
  public:
   // The error is one line, for exit code 2.
   static tl::expected<std::unique_ptr<Setup>, std::string> make(
-      const Options& options, const std::string& plugin,
-      const std::vector<std::string>& arguments);
+      const Options& options, const std::string& plugin, const std::vector<std::string>& arguments);
 
   Children& children() { return *children_; }
 
@@ -38,6 +37,7 @@ class Setup {
 
  private:
   explicit Setup(ScratchDirectory scratch);
+  [[nodiscard]] std::string magic_config_key(const std::vector<std::string>& arguments) const;
 
   ScratchDirectory scratch_;
   Interruption interruption_;

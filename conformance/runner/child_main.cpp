@@ -54,6 +54,13 @@ void run_job(const Job& job, const std::function<void(std::string_view)>& emit) 
     case Job::Kind::plan:
       run_plan(run);
       break;
+    case Job::Kind::facts:
+      if (const auto server = run.load(run.server_options())) {
+        Subject subject;
+        subject.plugin = server->plugin().facts();
+        emit(to_line({ChildEvent::Kind::subject, subject, {}, 0, "", 0}));
+      }
+      break;
     case Job::Kind::check:
       if (const Check* check = find_check(job.check))
         check->run(run);

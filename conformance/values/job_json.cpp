@@ -207,7 +207,7 @@ std::optional<Job> job_from_json(const std::string& text) {
   try {
     const json value = json::parse(text);
     Job job;
-    job.kind = enumerator(value.at("kind"), Job::Kind::plan);
+    job.kind = enumerator(value.at("kind"), Job::Kind::facts);
     in(value.at("check"), job.check);
     request_in(value.at("request"), job.request);
     subject_in(value.at("subject"), job.subject);
