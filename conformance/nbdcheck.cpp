@@ -1,10 +1,16 @@
 // The command.  Everything it does is in the libraries it links; here are only
 // the ways in.
+#include <fcntl.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <csignal>
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "checks/check.hpp"
@@ -19,6 +25,29 @@ namespace {
 
 using namespace nbdcheck;
 
+// Without 0, 1 or 2 the next file opened would take its place, and what is
+// meant for the user would go into it.  What stands in for stdin or stdout
+// fails when used, so that a verdict nobody can read is noticed.
+void fill_standard_descriptors() {
+  for (const auto& [fd, mode] : {std::pair{0, O_WRONLY}, {1, O_RDONLY}, {2, O_RDWR}})
+    if (::fcntl(fd, F_GETFD) < 0 && ::open("/dev/null", mode) != fd) std::_Exit(3);
+}
+
+// These are errors of the write that met them, not reasons to die and leave
+// processes and files behind.
+void ignore_write_signals() {
+  for (const int signal : {SIGPIPE, SIGXFSZ}) ::signal(signal, SIG_IGN);
+}
+
+// A verdict nobody could read is no verdict.
+int delivered(int code) {
+  errno = 0;
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;
+  std::fprintf(stderr, "nbdcheck: cannot write to standard output%s%s\n", errno != 0 ? ": " : "",
+               errno != 0 ? std::strerror(errno) : "");
+  return 3;
+}
+
 int leave(const CliExit& exit) {
   std::fputs(exit.text.c_str(), exit.to_stderr ? stderr : stdout);
   return exit.code;
@@ -26,7 +55,7 @@ int leave(const CliExit& exit) {
 
 int print(const std::string& text) {
   std::fputs(text.c_str(), stdout);
-  return std::fflush(stdout) == 0 ? 0 : 3;
+  return 0;
 }
 
 int list(const Options& options) {
@@ -57,12 +86,14 @@ int run(const Options& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  fill_standard_descriptors();
+  ignore_write_signals();
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   // A child of the runner: this same program, started again.
   if (arguments.size() == 1 && arguments[0] == "--child") child_main();
   try {
     const auto options = parse_options(arguments);
-    return options ? run(*options) : leave(options.error());
+    return delivered(options ? run(*options) : leave(options.error()));
   } catch (const std::exception& problem) {
     std::fprintf(stderr, "nbdcheck: %s\n", problem.what());
     return 3;

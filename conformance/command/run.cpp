@@ -11,6 +11,7 @@
 #include "command/setup.hpp"
 #include "report/event.hpp"
 #include "runner/runner.hpp"
+#include "text/printable.hpp"
 
 namespace nbdcheck {
 namespace {
@@ -60,11 +61,9 @@ int run_command(const Options& options) {
   int code = summary.exit_code();
   for (const auto& report : reports) {
     if (report->error().empty()) continue;
-    std::fprintf(stderr, "nbdcheck: %s\n", report->error().c_str());
+    std::fprintf(stderr, "nbdcheck: %s\n", printable(report->error()).c_str());
     code = 3;
   }
-  // A verdict nobody could read is no verdict.
-  if (std::fflush(stdout) != 0 && code == 0) code = 3;
   return code;
 }
 

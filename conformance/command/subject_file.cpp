@@ -1,12 +1,21 @@
 #include "command/subject_file.hpp"
 
+#include <algorithm>
 #include <filesystem>
+#include <string_view>
 #include <system_error>
 
 #include "nbdcheck/plugin.hpp"
 #include "runner/sha256.hpp"
 
 namespace nbdcheck {
+namespace {
+
+bool defines(const ElfFacts& facts, std::string_view symbol) {
+  return std::find(facts.defined.begin(), facts.defined.end(), symbol) != facts.defined.end();
+}
+
+}  // namespace
 
 tl::expected<SubjectFile, std::string> find_subject_file(const std::string& plugin) {
   SubjectFile found;
@@ -22,6 +31,8 @@ tl::expected<SubjectFile, std::string> find_subject_file(const std::string& plug
   found.path = resolved->path;
   const auto facts = read_elf(resolved->path);
   if (!facts && facts.error().is_users_mistake()) return tl::unexpected(facts.error().message);
+  if (facts && defines(*facts, "filter_init") && !defines(*facts, "plugin_init"))
+    return tl::unexpected(resolved->path + ": is a filter; nbdcheck checks plugins");
   found.sha256 = sha256_of_file(resolved->path);
   return found;
 }

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <gelf.h>
 #include <libelf.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -151,6 +152,7 @@ void read_sections(Elf* elf, ElfFacts& facts, Dynamic& dynamic) {
 }
 
 struct Segments {
+  std::uint64_t end = 0;  // in the file, of what is loaded
   bool interpreter = false;
   bool stack_seen = false;
   bool stack_executable = false;
@@ -163,6 +165,8 @@ Segments read_segments(Elf* elf) {
   for (std::size_t i = 0; i < count; ++i) {
     GElf_Phdr header{};
     if (gelf_getphdr(elf, static_cast<int>(i), &header) == nullptr) break;
+    if (header.p_type == PT_LOAD && header.p_filesz <= UINT64_MAX - header.p_offset)
+      segments.end = std::max(segments.end, header.p_offset + header.p_filesz);
     if (header.p_type == PT_INTERP) segments.interpreter = true;
     if (header.p_type == PT_GNU_STACK) {
       segments.stack_seen = true;
@@ -232,6 +236,13 @@ tl::expected<ElfFacts, LoadFailure> read_elf(const std::string& path) {
   Dynamic dynamic;
   read_sections(elf.get(), facts, dynamic);
   const Segments segments = read_segments(elf.get());
+  // dlopen would map it all the same and die of SIGBUS.
+  struct stat status {};
+  if (fstat(fd.get(), &status) == 0 && segments.end > static_cast<std::uint64_t>(status.st_size)) {
+    return tl::unexpected(no_plugin(Kind::not_shared_object, path,
+                                    "is cut short: it has " + std::to_string(status.st_size) +
+                                        " bytes of " + std::to_string(segments.end)));
+  }
   // Without PT_GNU_STACK the kernel gives an executable stack on most machines.
   facts.executable_stack = !segments.stack_seen || segments.stack_executable;
   // A file stripped of its section headers can still be told by its interpreter.
