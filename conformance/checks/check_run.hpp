@@ -78,7 +78,8 @@ class CheckRun {
   IncidentCollector incidents_;
   OperationLog log_;
   Random random_;
-  std::chrono::steady_clock::time_point begin_;
+  std::chrono::steady_clock::time_point begin_;  // of the first server's service
+  bool served_ = false;
   std::uint64_t operations_ = 0;
   bool found_any_ = false;
   std::vector<std::string> reported_;  // rules, so that each is reported once
