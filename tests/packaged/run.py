@@ -185,12 +185,16 @@ def differences(row, report):
     found = {finding["rule"] for finding in report["findings"]}
     expected = row.get("findings", {})
     sometimes = row.get("sometimes", {})
-    wrong = [f"unexpected {rule}" for rule in sorted(found - set(expected) - set(sometimes))]
+    one_of = row.get("one_of", {})
+    wrong = [f"unexpected {rule}"
+             for rule in sorted(found - set(expected) - set(sometimes) - set(one_of))]
     wrong += [f"missing {rule}" for rule in sorted(set(expected) - found)]
     wrong += [f"{check['id']} is {check['status']}: {check['reason']}"
               for check in report["checks"]
               if check["status"] in ("unknown", "crashed", "hung") and not found]
-    verdict = row.get("verdict", "nonconformant" if expected else "conformant")
+    if one_of and not found & set(one_of):
+        wrong.append("missing one of " + ", ".join(one_of))
+    verdict = row.get("verdict", "nonconformant" if expected or one_of else "conformant")
     if report["verdict"] != verdict and not (sometimes and found):
         wrong.append(f"verdict {report['verdict']}, expected {verdict}")
     return wrong

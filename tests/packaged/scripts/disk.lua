@@ -48,15 +48,6 @@ function flush (h)
    assert (h.file:flush ())
 end
 
-function zero (h, count, offset, may_trim)
-   assert (h.file:seek ("set", offset))
-   while count > 0 do
-      local n = math.min (count, 65536)
-      assert (h.file:write (string.rep ("\0", n)))
-      count = count - n
-   end
-end
-
 function trim (h, count, offset)
    -- A hint that may be ignored.
 end
