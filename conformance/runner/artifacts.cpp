@@ -15,6 +15,8 @@ namespace {
 namespace fs = std::filesystem;
 
 bool holds(const std::string& path, const std::string& text) {
+  std::error_code problem;
+  if (!fs::is_regular_file(path, problem)) return false;
   std::ifstream file(path, std::ios::binary);
   return std::string(std::istreambuf_iterator<char>(file), {}) == text;
 }
