@@ -77,7 +77,7 @@ const Record* SequentialJudge::writer(const Content& content) const {
 // Which promise is broken: look at what came between the write that owns the
 // byte and the read.  After shrinking every operation left is needed to show
 // the fault, so the last one that had no business with this byte is its cause.
-std::string SequentialJudge::rule_for(const Mismatch& mismatch) const {
+std::string SequentialJudge::rule_for(const Mismatch& mismatch, const Record* source) const {
   const Operation& read = history_.back().operation;
   const Record* owner = writer(mismatch.expected);
   const auto from = owner == nullptr ? history_.begin() : history_.begin() + (owner - history_.data()) + 1;
@@ -99,6 +99,10 @@ std::string SequentialJudge::rule_for(const Mismatch& mismatch) const {
     else if (modifies(op.kind) || op.kind == OpKind::flush || op.kind == OpKind::cache)
       culprit = &op;
   }
+  // Its data are the proof.
+  if (source != nullptr && source >= history_.data() + (from - history_.begin()) &&
+      source->operation.connection == read.connection && !covers(source->operation, mismatch.offset))
+    culprit = &source->operation;
   if (reopened) return "handle.persistence";
   if (owner != nullptr && owner->operation.connection != read.connection)
     return "handle.multi-conn";
@@ -148,36 +152,40 @@ std::optional<std::uint64_t> SequentialJudge::alias(const Operation& op, std::ui
 }
 
 // Whose data the wrong bytes are, when they carry a tag of this run.
-std::string SequentialJudge::origin(std::uint64_t offset, std::span<const std::byte> data,
-                                    std::uint64_t data_offset) const {
+SequentialJudge::Origin SequentialJudge::origin(std::uint64_t offset,
+                                                std::span<const std::byte> data,
+                                                std::uint64_t data_offset) const {
   const auto at = data.subspan(offset - data_offset);
   // A range of zeroes is the most common wrong content; say so.
   const std::size_t look = std::min<std::size_t>(at.size(), 64);
-  if (look >= 8 && match_fill(at.first(look), std::byte{0}) == look) return "zeroes";
+  if (look >= 8 && match_fill(at.first(look), std::byte{0}) == look)
+    return {nullptr, "zeroes"};
   for (auto it = history_.rbegin(); it != history_.rend(); ++it) {
     const Operation& op = it->operation;
     if (op.kind != OpKind::write || op.payload != Payload::tags) continue;
     if (look >= 4 && match_tags(at.first(look), offset, op.tag) == look)
-      return "the data of " + numbered(*it, history_);
+      return {&*it, "the data of " + numbered(*it, history_)};
     if (const auto place = alias(op, offset, at.first(look)))
-      return fmt::format("the data of {} for offset {}: the two offsets differ by {}, as if the "
-                         "high bits were lost",
-                         numbered(*it, history_), *place,
-                         *place % (1ULL << 32) == offset % (1ULL << 32) ? "a multiple of 2^32"
-                                                                       : "2^31");
+      return {&*it, fmt::format("the data of {} for offset {}: the two offsets differ by {}, as if "
+                                "the high bits were lost",
+                                numbered(*it, history_), *place,
+                                *place % (1ULL << 32) == offset % (1ULL << 32)
+                                    ? "a multiple of 2^32"
+                                    : "2^31")};
     // Words of that write that belong elsewhere: search any byte alignment.
     for (std::size_t skip = 0; skip < 8 && skip + 8 <= at.size(); ++skip) {
       std::uint64_t word;
       std::memcpy(&word, at.data() + skip, 8);
       const auto place = tag_place(word, op.tag, op.offset, op.offset + op.count);
       if (place && *place != offset + skip)
-        return fmt::format("data of {} that belong at offset {} ({} bytes {})",
-                           numbered(*it, history_), *place,
-                           *place > offset + skip ? *place - offset - skip : offset + skip - *place,
-                           *place > offset + skip ? "further on" : "further back");
+        return {&*it, fmt::format("data of {} that belong at offset {} ({} bytes {})",
+                                  numbered(*it, history_), *place,
+                                  *place > offset + skip ? *place - offset - skip
+                                                         : offset + skip - *place,
+                                  *place > offset + skip ? "further on" : "further back")};
     }
   }
-  return "";
+  return {};
 }
 
 std::vector<std::string> hex_around(std::uint64_t offset, std::span<const std::byte> data,
@@ -220,7 +228,8 @@ Violation SequentialJudge::explain(const Mismatch& mismatch,
     if (at - mismatch.offset > 1U << 16) break;
   }
   Violation v;
-  v.rule = rule_for(mismatch);
+  const Origin from = origin(mismatch.offset, data, read.offset);
+  v.rule = rule_for(mismatch, from.source);
   // Without a .zero of its own, the plugin only ever saw writes.
   if (zero_is_emulated_ && v.rule == "zero.reads-zero") v.rule = "data.read-your-writes";
   if (zero_is_emulated_ && v.rule == "zero.nothing-outside") v.rule = "data.nothing-outside";
@@ -230,8 +239,7 @@ Violation SequentialJudge::explain(const Mismatch& mismatch,
       numbered(history_.back(), history_), wrong > 1U << 16 ? "over " : "", wrong,
       wrong == 1 ? "" : "s", mismatch.offset, mismatch.offset, mismatch.offset - read.offset);
   v.expected = describe_content(mismatch.expected, mismatch.offset);
-  const std::string from = origin(mismatch.offset, data, read.offset);
-  v.actual = from.empty() ? "data that none of these operations wrote there" : from;
+  v.actual = from.words.empty() ? "data that none of these operations wrote there" : from.words;
   v.details = hex_around(mismatch.offset, data, read.offset, disk);
   return v;
 }

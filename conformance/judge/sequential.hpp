@@ -42,9 +42,14 @@ class SequentialJudge {
   [[nodiscard]] bool is_open(int connection) const { return views_.is_open(connection); }
 
  private:
-  [[nodiscard]] std::string origin(std::uint64_t offset, std::span<const std::byte> data,
-                                   std::uint64_t data_offset) const;
-  [[nodiscard]] std::string rule_for(const Mismatch& mismatch) const;
+  // Where wrong bytes come from: the write whose data they are, when it is known.
+  struct Origin {
+    const Record* source = nullptr;
+    std::string words;
+  };
+  [[nodiscard]] Origin origin(std::uint64_t offset, std::span<const std::byte> data,
+                              std::uint64_t data_offset) const;
+  [[nodiscard]] std::string rule_for(const Mismatch& mismatch, const Record* source) const;
   [[nodiscard]] const Record* writer(const Content& content) const;
   [[nodiscard]] std::string describe_content(const Content& content, std::uint64_t offset) const;
 
