@@ -35,14 +35,10 @@ void Views::close(int connection) {
   std::erase_if(in_flux_, is_mine);
 }
 
-bool Views::contest(int connection, std::uint64_t offset, std::uint64_t count) {
-  bool contested = false;
-  for (Pending& p : pending_) {
-    if (p.connection == connection || !overlap(p.offset, p.count, offset, count)) continue;
-    p.contested = true;
-    contested = true;
-  }
-  return contested;
+bool Views::contested(int connection, std::uint64_t offset, std::uint64_t count) const {
+  return std::any_of(pending_.begin(), pending_.end(), [&](const Pending& p) {
+    return p.connection != connection && overlap(p.offset, p.count, offset, count);
+  });
 }
 
 void Views::set(int connection, std::uint64_t offset, std::uint64_t count, Content content,
@@ -52,21 +48,21 @@ void Views::set(int connection, std::uint64_t offset, std::uint64_t count, Conte
     own.set(offset, count, content);
     return;
   }
-  const bool contested = contest(connection, offset, count);
+  const bool disputed = contested(connection, offset, count);
   // Written back early here, then overwritten by what the other had cached.
-  if (contested && !rules_.multi_conn)
+  if (disputed && !rules_.multi_conn)
     own.maybe(offset, count, content);
   else
     own.set(offset, count, content);
-  const bool settled = fua && !contested;
+  const bool settled = fua && !disputed;
   if (settled) {
     store_.set(offset, count, content);
   } else {
     store_.maybe(offset, count, content);
-    pending_.push_back({connection, offset, count, content, contested});
+    pending_.push_back({connection, offset, count, content});
   }
   if (views_.size() == 1) return;
-  if (!rules_.multi_conn) in_flux_.push_back({connection, offset, count, content, contested});
+  if (!rules_.multi_conn) in_flux_.push_back({connection, offset, count, content});
   for (auto& [other, view] : views_) {
     if (other == connection) continue;
     if (!rules_.multi_conn)
@@ -82,8 +78,7 @@ void Views::maybe(int connection, std::uint64_t offset, std::uint64_t count, Con
   if (rules_.shared && rules_.reopens) {
     store_.maybe(offset, count, content);
     // What it left in a cache may yet be written back.
-    contest(connection, offset, count);
-    pending_.push_back({connection, offset, count, content, true});
+    pending_.push_back({connection, offset, count, content});
   }
   for (auto& [other, view] : views_) {
     if (other == connection || (rules_.shared && rules_.multi_conn))
@@ -94,7 +89,6 @@ void Views::maybe(int connection, std::uint64_t offset, std::uint64_t count, Con
 }
 
 void Views::settle(const Pending& p) {
-  if (p.contested) return;  // stays old-or-new until it is written again
   // What the writer itself sees there now: later failed writes included.
   const auto writer = views_.find(p.connection);
   if (writer == views_.end()) return;

@@ -56,13 +56,10 @@ class Views {
     std::uint64_t offset;
     std::uint64_t count;
     Content content;
-    // Another connection had, or made, a change to the same place that was not
-    // flushed: each may write back when it likes, so nobody knows which stays.
-    bool contested = false;
   };
-  // Whether [offset, offset + count) is contested if `connection` changes it
-  // now; so are the changes it meets.
-  bool contest(int connection, std::uint64_t offset, std::uint64_t count);
+  // Whether another connection changed the same place and has not flushed it:
+  // each may write back when it likes, so nobody knows what stays.
+  [[nodiscard]] bool contested(int connection, std::uint64_t offset, std::uint64_t count) const;
   void settle(const Pending& pending);
 
   ViewRules rules_;
