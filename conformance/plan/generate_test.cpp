@@ -153,7 +153,8 @@ TEST(Generator, ConnectionsKeepToTheirParts) {
       end[op.connection] = std::max(end[op.connection], op.offset + op.count);
     }
     EXPECT_EQ(first[0], 0U);
-    for (std::size_t i = 0; i < 2; ++i) EXPECT_LT(end[i], first[i + 1]) << "there is a gap between them";
+    for (std::size_t i = 0; i < 2; ++i)
+      EXPECT_LT(end[i], first[i + 1]) << "there is a gap between them";
     for (std::size_t i = 0; i < 3; ++i)
       EXPECT_GT(end[i] - first[i], size / 5) << "a part is used from end to end";
   }
