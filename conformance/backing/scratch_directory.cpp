@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <system_error>
 
@@ -45,7 +46,10 @@ tl::expected<std::string, std::string> ScratchDirectory::subdirectory(
 
 void ScratchDirectory::remove() noexcept {
   if (removed_.exchange(true) || ::getpid() != owner_) return;
-  remove_tree(path_);
+  // Under another name first: threads that go on know only the old one, and
+  // what they would still put there is not made.
+  const std::string gone = path_ + ".gone";
+  remove_tree(::rename(path_.c_str(), gone.c_str()) == 0 ? gone : path_);
 }
 
 }  // namespace nbdcheck

@@ -23,7 +23,7 @@ Interruption::Interruption(std::function<void()> clean_up) : clean_up_(std::move
   thread_ = std::thread([this] {
     const sigset_t waited = interruptions();
     int signal = 0;
-    if (::sigwait(&waited, &signal) != 0 || over_) return;
+    if (::sigwait(&waited, &signal) != 0 || decided_.exchange(true)) return;
     clean_up_();
     ::signal(signal, SIG_DFL);
     ::pthread_sigmask(SIG_UNBLOCK, &waited, nullptr);
@@ -32,8 +32,8 @@ Interruption::Interruption(std::function<void()> clean_up) : clean_up_(std::move
 }
 
 Interruption::~Interruption() {
-  over_ = true;
-  ::pthread_kill(thread_.native_handle(), SIGTERM);
+  // When a signal came first, this waits for the end of the process.
+  if (!decided_.exchange(true)) ::pthread_kill(thread_.native_handle(), SIGTERM);
   thread_.join();
 }
 

@@ -19,7 +19,7 @@ class Interruption {
 
  private:
   std::function<void()> clean_up_;
-  std::atomic<bool> over_ = false;
+  std::atomic<bool> decided_ = false;  // either a signal came, or the end
   std::thread thread_;
 };
 

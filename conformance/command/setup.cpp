@@ -4,13 +4,17 @@
 #include <cstdio>
 
 #include "cli/terminal.hpp"
+#include "nbdcheck/sandbox.hpp"
 #include "nbdcheck/server.hpp"
 #include "text/printable.hpp"
 
 namespace nbdcheck {
 
 Setup::Setup(ScratchDirectory scratch)
-    : scratch_(std::move(scratch)), interruption_([this] { scratch_.remove(); }) {}
+    : scratch_(std::move(scratch)), interruption_([this] {
+        end_all_children();
+        scratch_.remove();
+      }) {}
 
 tl::expected<std::unique_ptr<Setup>, std::string> Setup::make(
     const Options& options, const std::string& plugin, const std::vector<std::string>& arguments) {

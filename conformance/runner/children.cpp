@@ -41,8 +41,11 @@ JobReport Children::run(Job job, const ChildLimits& limits,
   namespace fs = std::filesystem;
   const std::string scratch = fmt::format("{}/{}", scratch_, next_++);
   const std::string own = scratch + ".own";  // ours, beside what the plugin may empty
-  fs::create_directory(scratch);
-  fs::create_directories(own + "/files");
+  std::error_code ignored;                   // without them the child says what it misses
+  // Each on its own: after an interruption they must not bring back what was
+  // removed.
+  for (const std::string& directory : {scratch, own, own + "/files"})
+    fs::create_directory(directory, ignored);
   job.log_path = own + "/operations";
 
   JobReport report;
@@ -73,11 +76,9 @@ JobReport Children::run(Job job, const ChildLimits& limits,
       };
     report.end = run_child(spec);
   }
-  report.seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   if (!report.findings.empty() || report.end.kind != ChildEnd::Kind::finished)
     report.log = OperationLog::load(job.log_path);
-  std::error_code ignored;
   fs::remove_all(scratch, ignored);
   fs::remove_all(own, ignored);
   return report;

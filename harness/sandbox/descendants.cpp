@@ -22,11 +22,21 @@ using Clock = std::chrono::steady_clock;
 struct Registry {
   std::mutex mutex;
   std::map<pid_t, std::string> markers;
+  bool closed = false;  // no child is started any more
 };
 
 Registry& registry() {
   static Registry instance;
   return instance;
+}
+
+// After end_all_children the process is about to die: no child is to be started
+// any more, and the end of none to be believed.
+std::unique_lock<std::mutex> lock_open_registry() {
+  std::unique_lock lock(registry().mutex);
+  if (!registry().closed) return lock;
+  lock.unlock();
+  for (;;) ::pause();
 }
 
 // Below which process that concerns us does `process` stand?
@@ -58,14 +68,14 @@ void become_subreaper() {
 }
 
 int remember_child(pid_t& pid, const std::string& marker, const std::function<int(pid_t&)>& start) {
-  const std::lock_guard lock(registry().mutex);
+  const auto lock = lock_open_registry();
   const int error = start(pid);
   if (error == 0) registry().markers.emplace(pid, marker);
   return error;
 }
 
 void forget_child(pid_t pid) {
-  const std::lock_guard lock(registry().mutex);
+  const auto lock = lock_open_registry();
   registry().markers.erase(pid);
 }
 
@@ -138,3 +148,27 @@ int Descendants::end_all(std::chrono::milliseconds grace) {
 }
 
 }  // namespace nbdcheck::sandbox
+
+namespace nbdcheck {
+
+void end_all_children() {
+  using namespace sandbox;
+  const std::lock_guard lock(registry().mutex);
+  registry().closed = true;
+  const pid_t own_session = ::getsid(0);
+  const auto deadline = Clock::now() + std::chrono::seconds(10);
+  for (bool any = true; any && Clock::now() < deadline;) {
+    any = false;
+    const std::map<pid_t, ProcessFacts> table = process_table();
+    for (const auto& [pid, process] : table) {
+      if (process.session == own_session || process.is_dead()) continue;
+      if (ancestry(table, registry(), process).top == 0) continue;
+      any = true;
+      ::kill(-process.group, SIGKILL);
+      ::kill(pid, SIGKILL);
+    }
+    if (any) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
+}  // namespace nbdcheck

@@ -87,6 +87,10 @@ struct ChildEnd {
 // descends from it.  May be called from several threads at once.
 ChildEnd run_child(const ChildSpec& spec);
 
+// Kills every child and whatever descends from one, before this process dies of
+// a signal.  From then on run_child does not return.  Not for a signal handler.
+void end_all_children();
+
 // Multiplier for all time limits: 1, larger under sanitizers or valgrind.
 double time_scale();
 
