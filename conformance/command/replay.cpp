@@ -102,8 +102,11 @@ int replay_command(const Options& options) {
   JobReport probed = children.run(job, limits);
   unsigned shown = 0;
   Seen last;
-  if (probed.subject && plan->check != "probe") {
-    job.subject = *probed.subject;
+  // Some checks look at the file only, and at plugins that cannot be started.
+  const Check* check = find_check(plan->check);
+  const bool file_only = check != nullptr && check->static_only && plan->operations.empty();
+  if (probed.subject ? plan->check != "probe" : file_only) {
+    if (probed.subject) job.subject = *probed.subject;
     job.check = plan->check;
     job.kind = plan->operations.empty() ? Job::Kind::check : Job::Kind::plan;
     if (job.kind == Job::Kind::plan) job.plan_text = to_text(*plan);
@@ -117,11 +120,11 @@ int replay_command(const Options& options) {
     shown = last.findings.empty() ? 0 : options.repeat;
   }
 
-  const auto terminal = terminal_listener(stdout, terminal_style(options));
+  const TerminalStyle style = terminal_style(options);
   for (Finding& finding : last.findings) {
     if (job.kind == Job::Kind::plan) finding.plan = *plan;
     finding.plan_path = options.plan_file;
-    terminal->on_finding(finding);
+    std::printf("%s\n", finding_for_terminal(finding, style).c_str());
     summary.findings.push_back(finding);
   }
   if (summary.findings.empty()) {

@@ -77,6 +77,8 @@ struct TerminalStyle {
   int width = 100;
 };
 std::unique_ptr<Listener> terminal_listener(std::FILE* out, TerminalStyle style);
+// One finding by itself, as that listener prints it.
+std::string finding_for_terminal(const Finding& finding, const TerminalStyle& style);
 
 // Writes the JSON report (docs/formats.md) to `path` when the run ends.  The
 // file is replaced only when the new one is whole; failure is reported through

@@ -84,6 +84,10 @@ class Terminal final : public Listener {
 
 }  // namespace
 
+std::string finding_for_terminal(const Finding& finding, const TerminalStyle& style) {
+  return finding_text(finding, Paint(style.colour), style.width);
+}
+
 std::unique_ptr<Listener> terminal_listener(std::FILE* out, TerminalStyle style) {
   return std::make_unique<Terminal>(out, style);
 }
