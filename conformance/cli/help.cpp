@@ -19,7 +19,7 @@ What to check:
   --time=SECONDS       spend about that long instead
   --only=REGEX         only checks and rules whose id matches
   --skip=REGEX         not those
-  --seed=N             other sequences; the same seed, the same ones (default: 1)
+  --seed=N             the seed of all sequences (default: 1)
 
 The plugin:
   -r, --readonly       as nbdkit -r

@@ -7,6 +7,9 @@ namespace nbdcheck {
 namespace {
 
 constexpr std::size_t recent_size = 24;
+// Longer reads and writes cost memory here and in the plugin and find little
+// more; data.large has them.
+constexpr std::uint64_t most_moved = 1U << 20;
 
 // Order of the weights.
 constexpr std::array kinds = {OpKind::read,  OpKind::write, OpKind::zero,    OpKind::trim,
@@ -99,6 +102,7 @@ Generator::Range Generator::pick_range(OpKind kind, unsigned connection) {
   std::uint64_t offset = 0;
   const unsigned draw = static_cast<unsigned>(random_.below(100));
   const bool looks = !modifies(kind);
+  const bool moves_data = kind == OpKind::read || kind == OpKind::write;
   if (!recent_.empty() && draw < (looks ? 60U : 30U)) {
     const Range& near = recent_[random_.below(recent_.size())];
     switch (random_.below(looks ? 5 : 6)) {
@@ -127,7 +131,7 @@ Generator::Range Generator::pick_range(OpKind kind, unsigned connection) {
         break;
     }
     // A large neighbour must not make every later request large.
-    if (!modifies(kind) && length > 1U << 20 && random_.percent(90)) length = 65536;
+    if (!modifies(kind) && length > most_moved && random_.percent(90)) length = 65536;
   } else if (draw < 90) {
     const std::uint64_t anchor = anchors_[random_.below(anchors_.size())];
     const std::uint64_t step = random_.percent(50) ? 1 : aim_.block * random_.between(0, 2);
@@ -159,12 +163,11 @@ Generator::Range Generator::pick_range(OpKind kind, unsigned connection) {
                  : saturating_sub(anchors_[random_.below(anchors_.size())] + 65536,
                                   random_.below(131072));
   }
-  if (kind == OpKind::read || kind == OpKind::write)
-    length = std::min(length, std::max(aim_.block, aim_.max_request));
+  if (moves_data) length = std::min({length, most_moved, std::max(aim_.block, aim_.max_request)});
   if (aim_.separate_parts && (offset < part.begin || offset >= part.end))
     offset = part.begin + offset % (part.end - part.begin);
   Range range = fit(offset, length, part);
-  if (kind == OpKind::read || kind == OpKind::write)
+  if (moves_data)
     range.count = std::min(range.count, aim_.max_request / aim_.block * aim_.block);
   range.count = std::min<std::uint64_t>(range.count, UINT32_MAX / aim_.block * aim_.block);
   return range;

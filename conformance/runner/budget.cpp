@@ -14,7 +14,7 @@ struct Budget {
 Budget budget_of(Effort effort) {
   switch (effort) {
     case Effort::quick:
-      return {1.0, 300'000};
+      return {1.2, 500'000};
     case Effort::standard:
       return {13, 6'000'000};
     case Effort::thorough:

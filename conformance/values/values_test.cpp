@@ -108,7 +108,7 @@ TEST(JobJson, RefusesWhatItDidNotWrite) {
   EXPECT_FALSE(job_from_json("[1]").has_value());
   EXPECT_FALSE(job_from_json(good.substr(0, good.size() - 1)).has_value());
   for (const auto& [from, to] :
-       {std::pair{"\"kind\":2", "\"kind\":3"}, std::pair{"\"kind\":2", "\"kind\":-1"},
+       {std::pair{"\"kind\":2", "\"kind\":4"}, std::pair{"\"kind\":2", "\"kind\":-1"},
         std::pair{"\"fua\":2", "\"fua\":\"2\""}, std::pair{"4294967295]", "4294967296]"},
         std::pair{"\"ab\"", "\"a\\\\q\""}, std::pair{"\"readonly\":true", "\"readonly\":1"}}) {
     std::string bad = good;
