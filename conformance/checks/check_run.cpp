@@ -32,7 +32,7 @@ void abandon(std::unique_ptr<Server> server) { static_cast<void>(server.release(
 ServerOptions CheckRun::server_options() const {
   ServerOptions options;
   options.readonly = job_.request.readonly;
-  options.redirect_stdio = true;
+  options.redirect_stdio = !job_.in_process;
   return options;
 }
 

@@ -58,6 +58,7 @@ JobReport Children::run(Job job, const ChildLimits& limits,
   }
   const auto begin = std::chrono::steady_clock::now();
   if (limits.in_process) {
+    job.in_process = true;
     report = run_in_process(job);
   } else {
     ChildSpec spec;

@@ -9,25 +9,12 @@
 #include "plan/random.hpp"
 #include "plan/shrink.hpp"
 #include "rules/catalogue.hpp"
+#include "runner/families.hpp"
 #include "runner/process_rules.hpp"
 #include "text/shell.hpp"
 
 namespace nbdcheck {
 namespace {
-
-// Findings that are one fault seen by different eyes: while a sequence gets
-// smaller, the same fault may show as another of these.
-bool is_about_contents(const std::string& rule) {
-  static const std::set<std::string, std::less<>> contents = {
-      "data.read-your-writes", "data.nothing-outside", "zero.reads-zero",    "zero.nothing-outside",
-      "trim.nothing-outside",  "data.cache-harmless",  "data.flush-harmless",
-      "handle.persistence",    "handle.independent",   "handle.multi-conn"};
-  return contents.contains(rule);
-}
-
-bool same_family(const std::string& a, const std::string& b) {
-  return a == b || (is_about_contents(a) && is_about_contents(b));
-}
 
 int badness(Status status) {
   switch (status) {
@@ -43,24 +30,6 @@ int badness(Status status) {
       return 3;
   }
   return 1;
-}
-
-ShrinkLimits shrink_limits(Effort effort, const Subject& subject) {
-  ShrinkLimits limits;
-  switch (effort) {
-    case Effort::quick:
-      limits.time = std::chrono::seconds(8);
-      break;
-    case Effort::standard:
-      limits.time = std::chrono::seconds(20);
-      break;
-    case Effort::thorough:
-      limits.time = std::chrono::seconds(60);
-      limits.tries = 1500;
-      break;
-  }
-  if (subject.nanoseconds_per_read > 1'000'000) limits.time *= 2;
-  return limits;
 }
 
 }  // namespace
@@ -268,22 +237,23 @@ void Runner::collect(const std::string& check, JobReport report) {
   }
 
   for (const ChildEvent& event : report.findings) {
-    {
-      const std::lock_guard lock(mutex_);
-      const std::string& rule = event.finding.rule;
-      if (std::find(being_shrunk_.begin(), being_shrunk_.end(), rule) != being_shrunk_.end()) {
-        for (Finding& known : summary_.findings)
-          if (known.rule == rule) ++known.occurrences;
-        continue;
-      }
-      being_shrunk_.push_back(rule);
-    }
+    const std::string& rule = event.finding.rule;
+    // One of these at a time: the first may explain the others.
+    std::unique_lock contents(contents_mutex_, std::defer_lock);
+    if (is_about_contents(rule)) contents.lock();
+    if (already_told(rule)) continue;
     JobReport part;
     part.end.kind = ChildEnd::Kind::finished;
     part.log.assign(report.log.begin(),
                     report.log.begin() + static_cast<std::ptrdiff_t>(std::min<std::uint64_t>(
                                              event.sequence_length, report.log.size())));
-    add_finding(part.log.empty() ? event.finding : shrink_finding(event.finding, part));
+    Finding finding = part.log.empty() ? event.finding : shrink_finding(event.finding, part);
+    {
+      const std::lock_guard lock(mutex_);
+      told_as_[rule] = finding.rule;
+      if (is_about_contents(rule) && is_plain(finding)) plain_fault_ = finding.rule;
+    }
+    add_finding(std::move(finding));
   }
   add_end(check, report);
 
@@ -302,6 +272,25 @@ void Runner::collect(const std::string& check, JobReport report) {
   summary_.operations += operations;
 }
 
+// Whether a finding of this rule has nothing to add; then it is counted.
+bool Runner::already_told(const std::string& rule) {
+  const std::lock_guard lock(mutex_);
+  std::string known = rule;
+  if (is_about_contents(rule)) {
+    // Until plain reads and writes work, whatever else goes wrong with contents
+    // says nothing about zero, trim or connections.
+    if (!plain_fault_.empty())
+      known = plain_fault_;
+    else if (const auto told = told_as_.find(rule); told == told_as_.end() || told->second != rule)
+      return false;
+  } else if (told_as_.emplace(rule, rule).second) {
+    return false;
+  }
+  for (Finding& finding : summary_.findings)
+    if (finding.rule == known) ++finding.occurrences;
+  return true;
+}
+
 void Runner::add_end(const std::string& check, const JobReport& report) {
   auto finding = finding_from_end(report.end, check);
   if (!finding) return;
@@ -309,12 +298,11 @@ void Runner::add_end(const std::string& check, const JobReport& report) {
     const std::lock_guard lock(mutex_);
     // The same fault in another check is the same finding.
     const std::string key = finding->rule + std::string(name(report.end.callback));
-    if (std::find(being_shrunk_.begin(), being_shrunk_.end(), key) != being_shrunk_.end()) {
+    if (!told_as_.emplace(key, finding->rule).second) {
       for (Finding& known : summary_.findings)
         if (known.rule == finding->rule) ++known.occurrences;
       return;
     }
-    being_shrunk_.push_back(key);
   }
   if (report.end.kind != ChildEnd::Kind::finished && !report.log.empty() &&
       report.end.kind != ChildEnd::Kind::hung)

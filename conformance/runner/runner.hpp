@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -55,6 +56,7 @@ class Runner {
   void add_finding(Finding finding);
   Finding shrink_finding(const Finding& finding, const JobReport& report);
   void look_for_buffers(Finding& finding);
+  bool already_told(const std::string& rule);
   void add_end(const std::string& check, const JobReport& report);
   void conclude();
   void tell(const std::function<void(Listener&)>& what);
@@ -73,7 +75,10 @@ class Runner {
   std::map<std::string, std::uint64_t> live_operations_;
   std::size_t finished_checks_ = 0;
   std::size_t total_checks_ = 0;
-  std::vector<std::string> being_shrunk_;  // rules
+  std::mutex contents_mutex_;  // held while a finding about contents is shrunk
+  // Rule (or bad end) as first seen -> rule it was reported as.
+  std::map<std::string, std::string> told_as_;
+  std::string plain_fault_;  // rule that plain reads and writes break; empty: none
   std::chrono::steady_clock::time_point begin_;
 };
 

@@ -1,0 +1,48 @@
+#include "runner/families.hpp"
+
+#include <algorithm>
+#include <set>
+
+namespace nbdcheck {
+
+bool is_about_contents(const std::string& rule) {
+  static const std::set<std::string, std::less<>> contents = {
+      "data.read-your-writes", "data.nothing-outside", "zero.reads-zero",
+      "zero.nothing-outside",  "trim.nothing-outside", "data.cache-harmless",
+      "data.flush-harmless",   "handle.persistence",   "handle.independent",
+      "handle.multi-conn"};
+  return contents.contains(rule);
+}
+
+bool same_family(const std::string& a, const std::string& b) {
+  return a == b || (is_about_contents(a) && is_about_contents(b));
+}
+
+bool is_plain(const Finding& finding) {
+  return finding.plan && std::all_of(finding.plan->operations.begin(),
+                                     finding.plan->operations.end(), [](const Operation& op) {
+                                       return op.connection == 0 && op.flags == 0 &&
+                                              (op.kind == OpKind::open || op.kind == OpKind::read ||
+                                               op.kind == OpKind::write);
+                                     });
+}
+
+ShrinkLimits shrink_limits(Effort effort, const Subject& subject) {
+  ShrinkLimits limits;
+  switch (effort) {
+    case Effort::quick:
+      limits.time = std::chrono::seconds(8);
+      break;
+    case Effort::standard:
+      limits.time = std::chrono::seconds(20);
+      break;
+    case Effort::thorough:
+      limits.time = std::chrono::seconds(60);
+      limits.tries = 1500;
+      break;
+  }
+  if (subject.nanoseconds_per_read > 1'000'000) limits.time *= 2;
+  return limits;
+}
+
+}  // namespace nbdcheck

@@ -1,0 +1,25 @@
+// Which findings are one fault seen by different eyes, and how long a fault may
+// be made smaller.
+#pragma once
+
+#include <string>
+
+#include "finding.hpp"
+#include "job.hpp"
+#include "plan/shrink.hpp"
+#include "subject.hpp"
+
+namespace nbdcheck {
+
+// The rule speaks of what a read returned.
+bool is_about_contents(const std::string& rule);
+
+// While a sequence gets smaller, one fault may show as another of its family.
+bool same_family(const std::string& a, const std::string& b);
+
+// Shown by reads and writes of one connection alone.
+bool is_plain(const Finding& finding);
+
+ShrinkLimits shrink_limits(Effort effort, const Subject& subject);
+
+}  // namespace nbdcheck
