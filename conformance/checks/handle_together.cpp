@@ -149,7 +149,8 @@ class Together {
     for (const Place& place : places_) {
       for (const auto& [call, request] : requests) {
         Reply reply;
-        clients_[0]->run([&, &ask = request](Connection& connection) { reply = ask(connection, place); });
+        clients_[0]->run(
+            [&, &ask = request](Connection& connection) { reply = ask(connection, place); });
         run_.count_operations(1);
         if (!reply.ok() &&
             !unharmed(1, fmt::format("{}(count={}, offset={}) failed on connection 1", call,
