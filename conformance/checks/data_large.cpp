@@ -15,7 +15,7 @@ class Large {
 
   std::vector<Operation> operations(Effort effort) {
     operations_.push_back({.kind = OpKind::open});
-    // A mark outside, before and behind, to see that it stays.
+    // Each length once, at an offset that leaves room to see what lies outside.
     for (const std::uint64_t length : lengths(effort)) {
       const std::uint64_t room = size_ - std::min(size_, length);
       const std::uint64_t offset = std::min<std::uint64_t>(room, 1U << 20);
