@@ -180,8 +180,20 @@ def run_row(row, options):
         shutil.rmtree(directory, ignore_errors=True)
 
 
+# Of a fixed list of requests those that would take too long are left out: how
+# many that is depends on the machine, and says nothing about the plugin.
+CUT_SHORT = re.compile(r"requests were left out: they would take too long$")
+
+
+def cut_short(report):
+    """The checks that had too little time."""
+    return [check["id"] for check in report["checks"]
+            if check["status"] == "unknown" and CUT_SHORT.search(check["reason"])]
+
+
 def differences(row, report):
     """What is not as the table says."""
+    too_little_time = cut_short(report)
     found = {finding["rule"] for finding in report["findings"]}
     expected = row.get("findings", {})
     sometimes = row.get("sometimes", {})
@@ -191,7 +203,8 @@ def differences(row, report):
     wrong += [f"missing {rule}" for rule in sorted(set(expected) - found)]
     wrong += [f"{check['id']} is {check['status']}: {check['reason']}"
               for check in report["checks"]
-              if check["status"] in ("unknown", "crashed", "hung") and not found]
+              if check["status"] in ("unknown", "crashed", "hung") and not found
+              and check["id"] not in too_little_time]
     if one_of and not found & set(one_of):
         wrong.append("missing one of " + ", ".join(one_of))
     verdict = row.get("verdict", "nonconformant" if expected or one_of else "conformant")
@@ -222,9 +235,10 @@ class Table:
         with self.lock:
             mark = "WRONG" if wrong else "ok"
             self.counts[mark] += 1
-            findings = ", ".join(finding["rule"] for finding in report["findings"])
+            notes = [finding["rule"] for finding in report["findings"]]
+            notes += [f"(cut short: {check})" for check in cut_short(report)]
             self.line(row, mark, report["verdict"], report["operations"], report["seconds"],
-                      findings)
+                      ", ".join(notes))
             for line in wrong:
                 print(f"        {line}")
             if wrong or self.verbose:
