@@ -35,9 +35,9 @@ std::string_view rule_of(IncidentKind kind, Callback callback) {
     case IncidentKind::block_size_invalid:
       return "capability.block-size";
     case IncidentKind::errno_not_positive:
-      return "data.errno-positive";
+      return "error.errno-positive";
     case IncidentKind::no_error_message:
-      return is_data_callback(callback) ? "data.error-message" : "lifecycle.error-message";
+      return is_data_callback(callback) ? "error.message" : "error.message-lifecycle";
     case IncidentKind::missing_callback:
       // nbdkit-plugin(3) ".can_cache": without .cache such requests succeed.
       if (callback == Callback::can_cache) return "";

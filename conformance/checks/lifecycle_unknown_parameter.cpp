@@ -18,7 +18,7 @@ std::string not_applicable(const Subject& subject) {
 const Registration registration{{
     .id = "lifecycle.unknown-parameter",
     .summary = "a parameter that the plugin does not know is refused, with a message",
-    .rules = {"lifecycle.unknown-parameter", "lifecycle.error-message"},
+    .rules = {"lifecycle.unknown-parameter", "error.message-lifecycle"},
     .not_applicable = not_applicable,
     .run =
         [](CheckRun& run) {

@@ -122,7 +122,7 @@ std::string SequentialJudge::rule_for(const Mismatch& mismatch, const Record* so
              (culprit == nullptr || culprit->kind == OpKind::flush || lost)) {
     return "zero.reads-zero";
   }
-  if (culprit != nullptr && culprit->kind == OpKind::cache) return "data.cache-harmless";
+  if (culprit != nullptr && culprit->kind == OpKind::cache) return "cache.harmless";
   if (culprit != nullptr && culprit->kind == OpKind::flush) return "data.flush-harmless";
   return "data.read-your-writes";
 }

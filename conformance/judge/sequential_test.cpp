@@ -161,7 +161,7 @@ TEST(SequentialJudge, CacheAndFlushChangeNothing) {
   Scene scene;
   scene.change(OpKind::write, 0, 512);
   scene.cache(0, 512);
-  EXPECT_EQ(scene.reads(0, filled(512, 0x33)), "data.cache-harmless");
+  EXPECT_EQ(scene.reads(0, filled(512, 0x33)), "cache.harmless");
   Scene other;
   other.change(OpKind::write, 0, 512);
   other.flush();
