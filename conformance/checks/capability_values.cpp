@@ -26,7 +26,7 @@ const Registration registration{{
     .id = "capability.values",
     .summary = "the answers given in the handshake are legal, and callbacks back them",
     .rules = {"capability.bool-value", "capability.fua-value", "capability.cache-value",
-              "capability.size", "capability.block-size", "capability.callback-present",
+              "size.value", "blocksize.valid", "capability.callback-present",
               "capability.zero-present", "capability.fua-needs-flush"},
     .not_applicable = {},
     .run =

@@ -59,7 +59,8 @@ class Edges {
   // A read that fails although both of its halves, read before and after, work.
   void whole(std::uint64_t offset, std::uint64_t length) {
     const auto& announced = run_.subject().info.block_size;
-    if (announced && announced->maximum != 0) length = std::min<std::uint64_t>(length, announced->maximum);
+    if (announced && announced->maximum != 0)
+      length = std::min<std::uint64_t>(length, announced->maximum);
     offset = offset / block_ * block_;
     length = std::min(length / block_ * block_, size_ - std::min(size_, offset));
     if (length < 2 * block_) return;

@@ -9,14 +9,14 @@ const Registration registration{{
     .id = "data.random",
     .summary = "random reads and writes against the reference disk",
     .rules = {"data.read-your-writes", "data.nothing-outside", "data.buffer-filled",
-              "cache.harmless", "data.flush-harmless", "data.stable-contents",
-              "data.return-value", "error.errno-positive", "error.message",
-              "capability.fua-needs-flush"},
+              "cache.harmless", "data.flush-harmless", "data.stable-contents", "data.return-value",
+              "error.errno-positive", "error.message", "capability.fua-needs-flush"},
     .weight = 3,
     .not_applicable = needs_contents,
     .run =
         [](CheckRun& run) {
-          const Mix mix = possible({.read = 48, .write = 46, .flush = 2, .cache = 2}, run.subject());
+          const Mix mix =
+              possible({.read = 48, .write = 46, .flush = 2, .cache = 2}, run.subject());
           SequenceSpec spec{aim_of(run.subject()), mix, run.sequence_options()};
           spec.options.rules.reopens = false;
           run_random_sequence(run, spec);

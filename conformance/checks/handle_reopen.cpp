@@ -14,13 +14,9 @@ const Registration registration{{
     .not_applicable = needs_writing,
     .run =
         [](CheckRun& run) {
-          const Mix mix = possible({.read = 40,
-                                    .write = 40,
-                                    .zero = 5,
-                                    .trim = 2,
-                                    .flush = 5,
-                                    .reopen = 4},
-                                   run.subject());
+          const Mix mix =
+              possible({.read = 40, .write = 40, .zero = 5, .trim = 2, .flush = 5, .reopen = 4},
+                       run.subject());
           SequenceSpec spec{aim_of(run.subject()), mix, run.sequence_options()};
           run_random_sequence(run, spec);
         },

@@ -28,12 +28,12 @@ std::string_view rule_of(IncidentKind kind, Callback callback) {
     case IncidentKind::cache_value:
       return "capability.cache-value";
     case IncidentKind::size_value:
-      return "capability.size";
+      return "size.value";
     case IncidentKind::thread_model_value:
       return "abi.thread-model";
     case IncidentKind::block_size_unset:
     case IncidentKind::block_size_invalid:
-      return "capability.block-size";
+      return "blocksize.valid";
     case IncidentKind::errno_not_positive:
       return "error.errno-positive";
     case IncidentKind::no_error_message:
@@ -63,13 +63,13 @@ std::string_view rule_of(IncidentKind kind, Callback callback) {
     case IncidentKind::buffer_modified:
       return "data.buffer-modified";
     case IncidentKind::config_modified:
-      return "lifecycle.config-read-only";
+      return "config.read-only";
     case IncidentKind::default_export_invalid:
     case IncidentKind::description_invalid:
     case IncidentKind::export_refused:
     case IncidentKind::exports_foreign:
     case IncidentKind::export_name_null:
-      return "lifecycle.export-list";
+      return "export.list";
     case IncidentKind::nanosleep_too_early:
       return "lifecycle.no-early-sleep";
     case IncidentKind::filter_function:

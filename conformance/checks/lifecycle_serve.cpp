@@ -31,7 +31,7 @@ void be_a_client(CheckRun& run, Server& server) {
 const Registration registration{{
     .id = "lifecycle.serve",
     .summary = "from .load to .unload, with one client between",
-    .rules = {"lifecycle.return-value", "error.message-lifecycle", "lifecycle.config-read-only",
+    .rules = {"lifecycle.return-value", "error.message-lifecycle", "config.read-only",
               "lifecycle.connection-context", "lifecycle.no-early-sleep", "lifecycle.server-abort"},
     .not_applicable = {},
     .run =

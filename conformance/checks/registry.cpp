@@ -15,8 +15,9 @@ std::vector<Check>& registered() {
 
 Registration::Registration(Check check) {
   auto& checks = registered();
-  const auto place = std::lower_bound(checks.begin(), checks.end(), check.id,
-                                      [](const Check& c, std::string_view id) { return c.id < id; });
+  const auto place =
+      std::lower_bound(checks.begin(), checks.end(), check.id,
+                       [](const Check& c, std::string_view id) { return c.id < id; });
   checks.insert(place, std::move(check));
 }
 

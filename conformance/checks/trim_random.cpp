@@ -19,8 +19,8 @@ const Registration registration{{
     .not_applicable = not_applicable,
     .run =
         [](CheckRun& run) {
-          const Mix mix = possible({.read = 40, .write = 30, .zero = 5, .trim = 22, .flush = 2},
-                                   run.subject());
+          const Mix mix =
+              possible({.read = 40, .write = 30, .zero = 5, .trim = 22, .flush = 2}, run.subject());
           SequenceSpec spec{aim_of(run.subject()), mix, run.sequence_options()};
           spec.options.rules.reopens = false;
           run_random_sequence(run, spec);

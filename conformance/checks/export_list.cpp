@@ -24,7 +24,7 @@ void judge_unique(CheckRun& run, const ExportList& list) {
   for (const Export& entry : list.exports()) {
     if (seen.insert(entry.name).second) continue;
     Violation v;
-    v.rule = "lifecycle.export-list";
+    v.rule = "export.list";
     v.message = fmt::format(".list_exports listed \"{}\" twice.", entry.name);
     v.expected = "each name once";
     return run.violated(std::move(v));
@@ -45,7 +45,7 @@ void judge_openable(CheckRun& run, Server& server, const ExportList& list) {
     run.count_operations(1);
     if (ok) continue;
     Violation v;
-    v.rule = "lifecycle.listed-opens";
+    v.rule = "export.listed-opens";
     v.message = fmt::format(
         ".list_exports listed \"{}\", but a client that asks for it is refused.", entry.name);
     v.expected = "an export that opens";
@@ -55,9 +55,9 @@ void judge_openable(CheckRun& run, Server& server, const ExportList& list) {
 }
 
 const Registration registration{{
-    .id = "lifecycle.export-list",
+    .id = "export.list",
     .summary = "the listed exports are well formed and can be opened",
-    .rules = {"lifecycle.export-list", "lifecycle.listed-opens"},
+    .rules = {"export.list", "export.listed-opens"},
     .not_applicable = not_applicable,
     .run =
         [](CheckRun& run) {

@@ -16,9 +16,9 @@ std::string not_applicable(const Subject& subject) {
 }
 
 const Registration registration{{
-    .id = "lifecycle.unknown-parameter",
+    .id = "config.unknown-key",
     .summary = "a parameter that the plugin does not know is refused, with a message",
-    .rules = {"lifecycle.unknown-parameter", "error.message-lifecycle"},
+    .rules = {"config.unknown-key", "error.message-lifecycle"},
     .not_applicable = not_applicable,
     .run =
         [](CheckRun& run) {
@@ -37,7 +37,7 @@ const Registration registration{{
           }
           if (accepted) {
             Violation v;
-            v.rule = "lifecycle.unknown-parameter";
+            v.rule = "config.unknown-key";
             v.message = fmt::format(
                 ".config(\"{}\", \"1\") and then .config_complete() returned 0: a parameter "
                 "that is misspelt will be ignored.",
