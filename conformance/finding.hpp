@@ -14,14 +14,20 @@ namespace nbdcheck {
 enum class Severity : std::uint8_t { quality, should, must };
 std::string_view name(Severity severity);  // "QUALITY", "SHOULD", "MUST"
 
+// Why a finding does not count, and until when.
+struct Waived {
+  std::string reason;
+  std::string until;  // "2026-12-31"; empty: for good
+};
+
 struct Finding {
-  std::string rule;      // id of a rule page
+  std::string rule;                    // id of a rule page
   Severity severity = Severity::must;  // of the rule
-  std::string check;     // id of the check that saw it
-  std::string title;     // the rule's title
-  std::string message;   // what happened, one or two sentences
-  std::string expected;  // may be empty
-  std::string actual;    // may be empty
+  std::string check;                   // id of the check that saw it
+  std::string title;                   // the rule's title
+  std::string message;                 // what happened, one or two sentences
+  std::string expected;                // may be empty
+  std::string actual;                  // may be empty
   // Further evidence, ready to print, line by line: hex around the first
   // differing byte, who wrote what, a backtrace.
   std::vector<std::string> details;
@@ -33,6 +39,7 @@ struct Finding {
   // Set once it is known:
   std::string plan_path;
   std::string replay_command;
+  std::optional<Waived> waived;
 };
 
 }  // namespace nbdcheck

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "cli/list.hpp"
-#include "cli/nearest.hpp"
 #include "report/paint.hpp"
+#include "text/nearest.hpp"
 #include "text/printable.hpp"
 
 namespace nbdcheck {

@@ -39,6 +39,7 @@ How to run:
 What comes out:
   --report=FORMAT:FILE write a report as well; FORMAT is json; repeatable
   --artifacts=DIR      where reproducers (*.plan) go
+  --waivers=FILE       known findings, which do not decide the verdict (TOML)
   --fail-on=must|should|quality
                        the least severe finding to fail for (default: must)
   --color=auto|always|never

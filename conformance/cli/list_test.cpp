@@ -4,7 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "cli/nearest.hpp"
+#include "text/nearest.hpp"
 
 namespace nbdcheck {
 namespace {

@@ -9,7 +9,7 @@
 #include <cmath>
 #include <regex>
 
-#include "cli/nearest.hpp"
+#include "text/nearest.hpp"
 #include "text/printable.hpp"
 
 namespace nbdcheck {
@@ -26,7 +26,7 @@ Error wrong(fmt::format_string<Args...> format, Args&&... args) {
 // complaints sound alike.
 struct Raw {
   std::string profile, time, seed, only, skip, jobs, timeout, persistence, exportname, artifacts,
-      fail_on, color, repeat, format;
+      waivers, fail_on, color, repeat, format;
   std::vector<std::string> reports;
   bool unstable_contents = false, readonly = false, write_in_place = false, in_process = false,
        quiet = false, verbose = false, rules = false, checks = false, version = false, help = false;
@@ -46,6 +46,7 @@ void declare(CLI::App& app, Raw& raw) {
   value("--persistence", raw.persistence);
   value("--exportname", raw.exportname);
   value("--artifacts", raw.artifacts);
+  value("--waivers", raw.waivers);
   value("--fail-on", raw.fail_on);
   value("--color", raw.color);
   value("--repeat", raw.repeat);
@@ -299,6 +300,7 @@ tl::expected<Options, CliExit> parse_options(std::span<const std::string> argume
   reader.reports(raw.reports, options.reports);
   if (raw.quiet && raw.verbose) reader.fail("--quiet and --verbose exclude each other");
   options.artifacts = raw.artifacts;
+  options.waivers = raw.waivers;
   options.export_name = raw.exportname;
   options.unstable_contents = raw.unstable_contents;
   options.readonly = raw.readonly;

@@ -59,6 +59,7 @@ struct Options {
 
   std::vector<ReportRequest> reports;
   std::string artifacts;  // empty: not given
+  std::string waivers;    // a file; empty: not given
   Severity fail_on = Severity::must;
   bool in_process = false;
   Color color = Color::automatic;

@@ -1,13 +1,8 @@
 // `nbdcheck replay FILE.plan`: runs the sequence of a reproducer again, or,
 // where it has none, the check it came from.
 #include <fmt/format.h>
-#include <sys/stat.h>
 
-#include <array>
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
-#include <fstream>
 
 #include "checks/check.hpp"
 #include "command/command.hpp"
@@ -15,6 +10,7 @@
 #include "plan/plan.hpp"
 #include "rules/catalogue.hpp"
 #include "runner/process_rules.hpp"
+#include "text/read_file.hpp"
 
 namespace nbdcheck {
 namespace {
@@ -22,28 +18,8 @@ namespace {
 // A plan of the largest allowed size is a good deal smaller than this.
 constexpr std::size_t largest_file = 1U << 30;
 
-// Pipes have no size to look at beforehand.
-tl::expected<std::string, std::string> read_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::string text;
-  std::array<char, 65536> piece{};
-  do {
-    file.read(piece.data(), piece.size());
-    text.append(piece.data(), static_cast<std::size_t>(file.gcount()));
-    if (text.size() > largest_file) return tl::unexpected(path + ": too large for a plan");
-  } while (file);
-  if (!file.eof()) return tl::unexpected(fmt::format("{}: {}", path, std::strerror(errno)));
-  return text;
-}
-
 tl::expected<Plan, std::string> load_plan(const std::string& path) {
-  struct stat status {};
-  if (::stat(path.c_str(), &status) != 0)
-    return tl::unexpected(fmt::format("{}: {}", path, std::strerror(errno)));
-  if (S_ISDIR(status.st_mode)) return tl::unexpected(path + ": is a directory, not a plan");
-  if (S_ISCHR(status.st_mode) || S_ISBLK(status.st_mode))
-    return tl::unexpected(path + ": is a device, not a plan");
-  const auto text = read_file(path);
+  const auto text = read_whole_file(path, "a plan", largest_file);
   if (!text) return tl::unexpected(text.error());
   auto plan = plan_from_text(*text);
   if (!plan) return tl::unexpected(fmt::format("{}: {}", path, plan.error()));

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <functional>
 #include <memory>
@@ -10,8 +11,11 @@
 #include "command/command.hpp"
 #include "command/setup.hpp"
 #include "report/event.hpp"
+#include "rules/catalogue.hpp"
 #include "runner/runner.hpp"
 #include "text/printable.hpp"
+#include "waivers/apply.hpp"
+#include "waivers/read.hpp"
 
 namespace nbdcheck {
 namespace {
@@ -46,6 +50,12 @@ RunnerOptions runner_options(const Options& options, const Setup& setup) {
 int run_command(const Options& options) {
   for (const ReportRequest& report : options.reports)
     if (const auto why = cannot_write(report.path); !why.empty()) return bad_input(why);
+  std::vector<Waiver> waivers;
+  if (!options.waivers.empty()) {
+    auto read = read_waivers(options.waivers, all_rules());
+    if (!read) return bad_input(read.error());
+    waivers = std::move(*read);
+  }
   auto setup = Setup::make(options, options.plugin, options.arguments);
   if (!setup) return bad_input(setup.error());
 
@@ -56,7 +66,10 @@ int run_command(const Options& options) {
     reports.push_back(json_report(report.path));
     listeners.push_back(reports.back().get());
   }
-  Runner runner(runner_options(options, **setup), (*setup)->children(), listeners);
+  RunnerOptions to = runner_options(options, **setup);
+  to.waivers = std::move(waivers);
+  to.today = day_of(std::chrono::system_clock::now());
+  Runner runner(std::move(to), (*setup)->children(), listeners);
   const RunSummary summary = runner.run();
   int code = summary.exit_code();
   for (const auto& report : reports) {

@@ -13,6 +13,7 @@
 #include "finding.hpp"
 #include "job.hpp"
 #include "subject.hpp"
+#include "waiver.hpp"
 
 namespace nbdcheck {
 
@@ -38,8 +39,9 @@ struct RunSummary {
   std::vector<std::string> arguments_as_given;
   std::optional<Subject> subject;  // absent when the plugin could not be started
   std::vector<CheckResult> checks;
-  std::vector<Finding> findings;   // one per rule, worst first
-  std::vector<std::string> notes;  // "disk.img was copied; the copy is written to", ...
+  std::vector<Finding> findings;       // one per rule, worst first, waived ones last
+  std::vector<WaiverOutcome> waivers;  // those that speak of this plugin
+  std::vector<std::string> notes;      // "disk.img was copied; the copy is written to", ...
   Severity fail_on = Severity::must;
   Verdict verdict = Verdict::nothing_checked;
   std::string error;  // why nothing was checked, or nbdcheck's own failure

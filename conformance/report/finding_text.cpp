@@ -59,6 +59,11 @@ std::string finding_text(const Finding& finding, const Paint& paint, int width) 
   const Out out(text);
   fmt::format_to(out, "{} {}: {}\n", paint.severity(finding.severity, name(finding.severity)),
                  paint.bold(printable(finding.rule)), printable(finding.title));
+  if (finding.waived) {
+    const std::string until =
+        finding.waived->until.empty() ? "" : " until " + printable(finding.waived->until);
+    paragraph(out, fmt::format("waived{}: {}", until, finding.waived->reason), 2, width);
+  }
   paragraph(out, finding.message, 2, width);
   if (finding.plan && !finding.plan->operations.empty()) calls(out, finding);
   if (!finding.expected.empty() || !finding.actual.empty()) {

@@ -59,6 +59,8 @@ TEST(Terminal, NonconformantWideWithColour) {
   expect_golden("nonconformant-120-colour", shown(sample::nonconformant(), style));
 }
 
+TEST(Terminal, Waived) { expect_golden("waived", shown(sample::waived(), plain(100))); }
+
 TEST(Terminal, Quiet) {
   TerminalStyle style = plain(80);
   style.quiet = true;

@@ -62,6 +62,17 @@ json check_json(const CheckResult& check) {
           {"rules", texts(check.rules)}};
 }
 
+json waived_json(const std::optional<Waived>& waived) {
+  if (!waived) return nullptr;
+  return {{"reason", text(waived->reason)}, {"until", text_or_null(waived->until)}};
+}
+
+json waiver_json(const WaiverOutcome& outcome) {
+  return {{"rule", text(outcome.waiver.rule)},     {"plugin", text(outcome.waiver.plugin)},
+          {"reason", text(outcome.waiver.reason)}, {"until", text_or_null(outcome.waiver.until)},
+          {"where", text(outcome.waiver.where)},   {"state", name(outcome.state)}};
+}
+
 json finding_json(const Finding& finding) {
   json calls = json::array();
   json operations;
@@ -86,7 +97,7 @@ json finding_json(const Finding& finding) {
           {"occurrences", finding.occurrences},
           {"replay", text_or_null(finding.replay_command)},
           {"confirmed_on_nbdkit", nullptr},
-          {"waived", nullptr}};
+          {"waived", waived_json(finding.waived)}};
 }
 
 std::string_view fail_on(Severity severity) {
@@ -110,6 +121,8 @@ class JsonReport final : public FileReport {
     for (const CheckResult& check : summary.checks) checks.push_back(check_json(check));
     json findings = json::array();
     for (const Finding& finding : summary.findings) findings.push_back(finding_json(finding));
+    json waivers = json::array();
+    for (const WaiverOutcome& outcome : summary.waivers) waivers.push_back(waiver_json(outcome));
     const json report = {{"nbdcheck", NBDCHECK_VERSION},
                          {"schema", 1},
                          {"plugin", plugin_json(summary)},
@@ -127,6 +140,7 @@ class JsonReport final : public FileReport {
                            {"not_applicable", summary.rules_not_applicable}}},
                          {"checks", checks},
                          {"findings", findings},
+                         {"waivers", waivers},
                          {"notes", texts(summary.notes)}};
     error_ = write_whole_file(path_, report.dump(2) + "\n");
   }

@@ -50,6 +50,23 @@ TEST(JsonReport, IsAsGolden) {
   EXPECT_EQ(actual, expected);
 }
 
+TEST(JsonReport, TellsWhatWasWaived) {
+  const json report = json::parse(written(sample::waived()));
+  EXPECT_EQ(report["findings"][0]["waived"], nullptr);
+  EXPECT_EQ(report["findings"][1]["waived"],
+            (json{{"reason", "bug 12: offsets are 32 bits in the wire format"},
+                  {"until", "2026-12-31"}}));
+  ASSERT_EQ(report["waivers"].size(), 5U);
+  EXPECT_EQ(report["waivers"][2], (json{{"rule", "abi.name"},
+                                        {"plugin", "memory"},
+                                        {"reason", "bug 12"},
+                                        {"until", nullptr},
+                                        {"where", "w.toml:13"},
+                                        {"state", "unneeded"}}));
+  const char* const states[] = {"used", "expired", "unneeded", "unneeded", "not-checked"};
+  for (std::size_t i = 0; i < 5; ++i) EXPECT_EQ(report["waivers"][i]["state"], states[i]);
+}
+
 TEST(JsonReport, HasTheSchemasStructure) {
   const json report = json::parse(written(sample::nonconformant()));
   EXPECT_EQ(report["schema"], 1);

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 
 #include "report/tables.hpp"
@@ -30,7 +31,7 @@ std::string finding_counts(const RunSummary& summary) {
   for (const Severity severity : {Severity::must, Severity::should, Severity::quality}) {
     std::size_t count = 0;
     for (const Finding& finding : summary.findings) {
-      if (finding.severity != severity) continue;
+      if (finding.severity != severity || finding.waived) continue;
       ++count;
       rules.push_back(finding.rule);
     }
@@ -39,6 +40,24 @@ std::string finding_counts(const RunSummary& summary) {
   }
   if (counts.empty()) return counts;
   return fmt::format("{} ({})", counts, some_of(rules));
+}
+
+// "1 waived (data.a), 1 waiver expired, 2 not needed"
+std::string waiver_counts(const RunSummary& summary) {
+  std::vector<std::string> waived;
+  for (const Finding& finding : summary.findings)
+    if (finding.waived) waived.push_back(finding.rule);
+  std::vector<std::string> parts;
+  if (!waived.empty())
+    parts.push_back(fmt::format("{} waived ({})", waived.size(), some_of(waived)));
+  for (const auto& [state, word] :
+       {std::pair{WaiverState::expired, "expired"}, {WaiverState::unneeded, "not needed"}}) {
+    const auto count = std::count_if(summary.waivers.begin(), summary.waivers.end(),
+                                     [s = state](const WaiverOutcome& o) { return o.state == s; });
+    if (count != 0)
+      parts.push_back(fmt::format("{} waiver{} {}", count, count == 1 ? "" : "s", word));
+  }
+  return fmt::format("{}", fmt::join(parts, ", "));
 }
 
 std::string rule_counts(const RunSummary& summary) {
@@ -79,6 +98,8 @@ std::string last_line(const RunSummary& summary, const Paint& paint) {
   std::string line = headline(summary, paint);
   const std::string findings = finding_counts(summary);
   if (!findings.empty()) line += findings + "; ";
+  const std::string waivers = waiver_counts(summary);
+  if (!waivers.empty()) line += waivers + "; ";
   if (summary.verdict != Verdict::nothing_checked) {
     line += fmt::format("{}; {} operations in {:.1f} s; ", rule_counts(summary),
                         with_commas(summary.operations), summary.seconds);

@@ -104,6 +104,27 @@ inline RunSummary nonconformant() {
   return run;
 }
 
+// One finding waived, and waivers that are of no use any more.
+inline RunSummary waived() {
+  RunSummary run = nonconformant();
+  run.findings[0].waived = Waived{"bug 12: offsets are 32 bits in the wire format", "2026-12-31"};
+  std::swap(run.findings[0], run.findings[1]);
+  const auto outcome = [](std::string rule, std::string until, std::string where,
+                          WaiverState state) {
+    return WaiverOutcome{{std::move(rule), "memory", "bug 12", std::move(until), std::move(where)},
+                         state};
+  };
+  run.waivers = {
+      outcome("data.read-your-writes", "2026-12-31", "w.toml:1", WaiverState::used),
+      outcome("zero.reads-zero", "2026-01-01", "w.toml:7", WaiverState::expired),
+      outcome("abi.name", "", "w.toml:13", WaiverState::unneeded),
+      outcome("abi.loads", "", "w.toml:18", WaiverState::unneeded),
+      outcome("trim.errno", "", "w.toml:23", WaiverState::not_checked),
+  };
+  run.verdict = Verdict::conformant;
+  return run;
+}
+
 // Everything a plugin may say is an attack on the terminal.
 inline RunSummary hostile() {
   RunSummary run = nonconformant();

@@ -48,23 +48,39 @@ class Terminal final : public Listener {
       text += finding_text(finding, paint_, style_.width) + "\n";
     }
     if (!style_.quiet && !summary.notes.empty()) {
-      for (const std::string& note : summary.notes) text += note_text(note);
+      for (const std::string& note : summary.notes) text += labelled("note:", note);
       text += "\n";
     }
+    if (!style_.quiet) text += waivers_text(summary);
     print(text + last_line(summary, paint_));
     progress_.reset();
   }
 
  private:
-  [[nodiscard]] std::string note_text(const std::string& note) const {
+  [[nodiscard]] std::string labelled(std::string_view label, const std::string& what) const {
     std::string text;
-    std::string label = paint_.dim("note:");
-    const auto columns = static_cast<std::size_t>(std::max(style_.width, 40)) - 6;
-    for (const std::string& line : wrap(printable(note), columns)) {
-      text += label + " " + line + "\n";
-      label = "     ";
+    std::string start = paint_.dim(label);
+    const auto columns = static_cast<std::size_t>(std::max(style_.width, 40)) - label.size() - 1;
+    for (const std::string& line : wrap(printable(what), columns)) {
+      text += start + " " + line + "\n";
+      start = std::string(label.size(), ' ');
     }
     return text;
+  }
+
+  // What to do about the file of waivers.
+  [[nodiscard]] std::string waivers_text(const RunSummary& summary) const {
+    std::string text;
+    for (const WaiverOutcome& outcome : summary.waivers) {
+      const Waiver& waiver = outcome.waiver;
+      if (outcome.state == WaiverState::expired)
+        text += labelled("waiver:", fmt::format("{} has expired on {}: {} ({})", waiver.where,
+                                                waiver.until, waiver.rule, waiver.reason));
+      else if (outcome.state == WaiverState::unneeded)
+        text += labelled("waiver:", fmt::format("{} is not needed: {} was checked and is kept ({})",
+                                                waiver.where, waiver.rule, waiver.reason));
+    }
+    return text.empty() ? text : text + "\n";
   }
 
   void print(const std::string& text) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <set>
 #include <thread>
 
@@ -10,8 +11,10 @@
 #include "plan/shrink.hpp"
 #include "rules/catalogue.hpp"
 #include "runner/families.hpp"
+#include "runner/kept_rules.hpp"
 #include "runner/process_rules.hpp"
 #include "text/shell.hpp"
+#include "waivers/apply.hpp"
 
 namespace nbdcheck {
 namespace {
@@ -416,23 +419,45 @@ void Runner::add_finding(Finding finding) {
     finding.replay_command =
         fmt::format("{} replay {}", options_.nbdcheck, shell_quote(finding.plan_path));
   }
+  waive(finding);
   tell([&](Listener& l) { l.on_finding(finding); });
   summary_.findings.push_back(std::move(finding));
+}
+
+// Those that speak of this plugin, by any of its names.
+std::vector<Waiver> Runner::waivers() const {
+  std::vector<std::string> names{options_.plugin_as_given, options_.request.plugin};
+  if (summary_.subject) {
+    names.push_back(summary_.subject->plugin.name);
+    names.push_back(summary_.subject->plugin.path);
+  }
+  for (std::size_t i = names.size(); i-- > 0;)
+    names.push_back(std::filesystem::path(names[i]).filename());
+  return waivers_for(options_.waivers, names);
+}
+
+void Runner::waive(Finding& finding) const {
+  const auto known = waivers();
+  if (const Waiver* waiver = waiver_of(finding.rule, known, options_.today))
+    finding.waived = Waived{waiver->reason, waiver->until};
 }
 
 void Runner::conclude() {
   summary_.seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
   std::stable_sort(summary_.findings.begin(), summary_.findings.end(),
-                   [](const Finding& a, const Finding& b) { return a.severity > b.severity; });
+                   [](const Finding& a, const Finding& b) {
+                     if (a.waived.has_value() != b.waived.has_value()) return !a.waived;
+                     return a.severity > b.severity;
+                   });
   std::sort(summary_.checks.begin(), summary_.checks.end(),
             [](const CheckResult& a, const CheckResult& b) { return a.id < b.id; });
   std::set<std::string> checked;
   std::set<std::string> skipped;
   std::set<std::string> reasons;
   for (const CheckResult& check : summary_.checks) {
-    auto& rules = check.status == Status::skipped || check.status == Status::unknown ? skipped
-                                                                                      : checked;
+    auto& rules =
+        check.status == Status::skipped || check.status == Status::unknown ? skipped : checked;
     rules.insert(check.rules.begin(), check.rules.end());
     if (check.status == Status::skipped) reasons.insert(check.reason);
   }
@@ -444,11 +469,17 @@ void Runner::conclude() {
   summary_.rules_not_applicable = skipped.size();
   summary_.not_applicable_reasons.assign(reasons.begin(), reasons.end());
 
-  const bool bad = std::any_of(summary_.findings.begin(), summary_.findings.end(),
-                               [&](const Finding& f) { return f.severity >= summary_.fail_on; });
+  summary_.waivers =
+      outcomes(waivers(), summary_.findings,
+               kept_rules(all_checks(), summary_.checks, runner_rules()), options_.today);
+
+  const bool bad =
+      std::any_of(summary_.findings.begin(), summary_.findings.end(),
+                  [&](const Finding& f) { return !f.waived && f.severity >= summary_.fail_on; });
   const bool any_passed =
-      std::any_of(summary_.checks.begin(), summary_.checks.end(),
-                  [](const CheckResult& c) { return c.status == Status::passed || c.status == Status::failed; });
+      std::any_of(summary_.checks.begin(), summary_.checks.end(), [](const CheckResult& c) {
+        return c.status == Status::passed || c.status == Status::failed;
+      });
   if (bad)
     summary_.verdict = Verdict::nonconformant;
   else if (!summary_.subject || !any_passed)

@@ -21,20 +21,22 @@
 namespace nbdcheck {
 
 struct RunnerOptions {
-  Request request;                  // plugin resolved to a path, arguments as given
+  Request request;  // plugin resolved to a path, arguments as given
   std::string plugin_as_given;
   std::vector<std::string> arguments_as_given;
   std::string sha256;
   std::optional<std::regex> only;
   std::optional<std::regex> skip;
   unsigned jobs = 2;
-  double seconds = 0;               // --time; 0: as the effort says
+  double seconds = 0;  // --time; 0: as the effort says
   std::chrono::milliseconds stall{15000};
   Severity fail_on = Severity::must;
   bool in_process = false;
-  std::string artifacts;            // directory for reproducers
+  std::string artifacts;              // directory for reproducers
   std::string nbdcheck = "nbdcheck";  // for the replay command
   std::vector<std::string> notes;
+  std::vector<Waiver> waivers;
+  std::string today;  // "2026-12-31", for the waivers
 };
 
 class Runner {
@@ -58,8 +60,10 @@ class Runner {
   void look_for_buffers(Finding& finding);
   bool already_told(const std::string& rule);
   void add_end(const std::string& check, const JobReport& report);
+  void waive(Finding& finding) const;
   void conclude();
   void tell(const std::function<void(Listener&)>& what);
+  [[nodiscard]] std::vector<Waiver> waivers() const;
   [[nodiscard]] bool chosen(const Check& check) const;
   [[nodiscard]] Job job_for(const std::string& check) const;
   [[nodiscard]] Plan plan_for(const Finding& finding, std::vector<Operation> operations) const;

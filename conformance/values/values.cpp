@@ -44,6 +44,20 @@ std::string_view name(Effort effort) {
   return "unknown";
 }
 
+std::string_view name(WaiverState state) {
+  switch (state) {
+    case WaiverState::used:
+      return "used";
+    case WaiverState::unneeded:
+      return "unneeded";
+    case WaiverState::expired:
+      return "expired";
+    case WaiverState::not_checked:
+      break;
+  }
+  return "not-checked";
+}
+
 std::string_view name(Status status) {
   switch (status) {
     case Status::passed:
