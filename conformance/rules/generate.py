@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Turns the rule pages into catalogue_data.cpp, or into docs/rules.md.
+"""Turns the rule pages into catalogue_data.cpp, docs/rules.md or nbdcheck-rules(7).
 
 Every page is checked first; what is wrong is reported as FILE:LINE: text, all
 of it at once, and nothing is written.
@@ -9,6 +9,9 @@ import argparse
 import pathlib
 import re
 import sys
+
+sys.dont_write_bytecode = True
+import roff  # noqa: E402
 
 KEYS = ("title", "severity", "since", "source", "contract")
 SEVERITIES = {"MUST": "must", "SHOULD": "should", "QUALITY": "quality"}
@@ -157,6 +160,9 @@ def main():
     parser.add_argument("--pages", type=pathlib.Path, default=pathlib.Path(__file__).parent)
     parser.add_argument("--cpp", type=pathlib.Path, help="write catalogue_data.cpp there")
     parser.add_argument("--markdown", type=pathlib.Path, help="write docs/rules.md there")
+    parser.add_argument("--man", type=pathlib.Path, help="write nbdcheck-rules.7 there")
+    parser.add_argument("--version", default="", help="of nbdcheck, for the manual page")
+    parser.add_argument("--date", default="", help="of the manual page")
     parser.add_argument("--check", type=pathlib.Path,
                         help="fail unless this docs/rules.md is up to date")
     options = parser.parse_args()
@@ -165,6 +171,8 @@ def main():
         options.cpp.write_text(cpp(pages), encoding="utf-8")
     if options.markdown:
         write_if_changed(options.markdown, markdown(pages))
+    if options.man:
+        options.man.write_text(roff.manual(pages, options.version, options.date), encoding="utf-8")
     if options.check:
         current = options.check.read_text(encoding="utf-8") if options.check.exists() else ""
         if current != markdown(pages):

@@ -98,6 +98,63 @@ class GenerateTest(unittest.TestCase):
         self.assert_wrong(GOOD, 1, "a page is <group>/<name>.md, in kebab-case",
                           name="data/A_rule.md")
 
+    def test_manual_page(self):
+        self.page(GOOD.replace("What is demanded.", r""".can_x and `a\-b` are
+**strong**. See [the manual](https://x.y/z-1). 'So'.
+
+* an item
+  that goes on
+* another
+
+```c
+.return "\n";
+
+'x';
+```
+
+| a | b |
+|---|---|""").replace("So.", "`.So` it is."))
+        out = self.root / "rules.7"
+        self.assertEqual(self.run_script("--man", out, "--version", "1.2").returncode, 0)
+        text = out.read_text(encoding="utf-8")
+        start = text.index(".SS data.a\\-rule\n")
+        self.assertEqual(text[start:text.index(".SH SEE ALSO")], r"""
+.SS data.a\-rule
+\fIA read returns what was last written\fR
+.PP
+MUST, since nbdkit 1.0; source: nbdkit-plugin(3) ".pread"
+.PP
+\&.can_x and \fBa\e\-b\fR are \fBstrong\fR.
+See the manual. 'So'.
+.IP \(bu 3
+an item that goes on
+.IP \(bu 3
+another
+.PP
+.RS 4
+.EX
+\&.return "\en";
+
+\(aqx\(aq;
+.EE
+.RE
+.PP
+.RS 4
+.EX
+| a | b |
+|\-\-\-|\-\-\-|
+.EE
+.RE
+.PP
+.B In practice
+.PP
+Bad.
+.PP
+.B How to fix it
+.PP
+\fB.So\fR it is.
+""".lstrip())
+
     def test_markdown_up_to_date(self):
         self.page(GOOD)
         out = self.root.parent / (self.root.name + "-rules.md")
