@@ -39,6 +39,7 @@ struct Job {
   std::string plan_text;          // Kind::plan: the sequence to run and judge
   std::string log_path;           // where the operations are logged
   bool second_probe = false;      // look for what the first probe wrote
+  bool trial = false;             // Kind::plan: a candidate of shrinking, to be judged in a hurry
   // --in-process: the job does not run in a child, stdio is still the user's.
   // Never leaves this process, so it is not part of the JSON.
   bool in_process = false;

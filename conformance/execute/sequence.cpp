@@ -197,7 +197,7 @@ bool SequenceRunner::contents_change(Session& session, const Operation& op) {
   std::vector<std::byte> first(op.count);
   std::vector<std::byte> again(op.count);
   if (!session.read(first, op.offset, op.flags).ok()) return false;
-  for (int tries = 0; tries < 12; ++tries) {
+  for (int tries = 0; tries < options_.patience; ++tries) {
     std::this_thread::sleep_for(std::chrono::milliseconds(tries * tries * 2));
     if (!session.read(again, op.offset, op.flags).ok()) return false;
     if (again != first) return true;

@@ -26,6 +26,10 @@ struct SequenceOptions {
   bool judge_contents = true;
   // Judge bytes that nobody of us wrote; off when the probe saw them change.
   bool judge_unwritten = true;
+  // How often bytes nobody of us wrote are read again before their change is
+  // blamed on an operation; the waits add up to a second.  Trials of shrinking
+  // cannot afford that.
+  int patience = 12;
   BufferMode buffers = BufferMode::direct;
   // One thread for each connection.  With a single connection the caller's
   // thread will do, if it is not the main thread.

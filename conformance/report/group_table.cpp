@@ -4,6 +4,8 @@
 #include <array>
 #include <iterator>
 #include <map>
+#include <string>
+#include <vector>
 
 #include "report/tables.hpp"
 #include "text/printable.hpp"
@@ -131,11 +133,15 @@ std::string group_table(const RunSummary& summary, const Paint& paint, int width
     text += fmt::format("  {:>{}} operations  {:5.1f} s\n", with_commas(group.operations),
                         widths.operations, group.seconds);
   }
-  for (const CheckResult& check : summary.checks) {
-    if (check.status != Status::unknown) continue;
+  // Many for one reason (the plugin hangs) are one line.
+  std::map<std::string, std::vector<std::string>> undecided;
+  for (const CheckResult& check : summary.checks)
+    if (check.status == Status::unknown) undecided[check.reason].push_back(check.id);
+  for (const auto& [reason, checks] : undecided)
     text += fmt::format("{}: {} came to no verdict: {}\n", paint.warning("note"),
-                        printable(check.id), printable(check.reason));
-  }
+                        checks.size() > 3 ? fmt::format("{} checks", checks.size())
+                                          : printable(fmt::format("{}", fmt::join(checks, ", "))),
+                        printable(reason));
   return text;
 }
 

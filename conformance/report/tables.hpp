@@ -12,7 +12,7 @@ namespace nbdcheck {
 // "./p.so size=1G" and below it what the plugin is.
 std::string subject_text(const RunSummary& so_far, const Subject& subject, int width);
 // One line for each group of checks, columns aligned as far as `width` allows,
-// then one for each check that came to no verdict.
+// then one for each reason why checks came to no verdict.
 std::string group_table(const RunSummary& summary, const Paint& paint, int width);
 // --verbose: one line for one check.
 std::string check_line(const CheckResult& result, const Paint& paint);

@@ -20,6 +20,7 @@ void run_plan(CheckRun& run) {
   }
   SequenceOptions options = run.sequence_options();
   options.buffers = plan->buffers;
+  if (run.job().trial) options.patience = 4;
   options.rules.reopens = false;
   if (run.subject().info.advertises_multi_conn) options.rules.shared = true;
   for (const Operation& op : plan->operations) {

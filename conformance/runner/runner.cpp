@@ -19,6 +19,9 @@
 namespace nbdcheck {
 namespace {
 
+// Checks that hung in the same callback before the others are left out.
+constexpr unsigned hangs_that_tell = 3;
+
 int badness(Status status) {
   switch (status) {
     case Status::skipped:
@@ -135,7 +138,8 @@ bool Runner::probe() {
   if (known.info.can_write && known.persistence == Persistence::per_connection)
     known.remarks.emplace_back("every connection has a disk of its own");
   if (!known.stable_contents)
-    known.remarks.emplace_back("contents change by themselves: what we did not write is not judged");
+    known.remarks.emplace_back(
+        "contents change by themselves: what we did not write is not judged");
   if (known.external_storage)
     known.remarks.emplace_back("data outlive the process: checks run one at a time");
   return true;
@@ -163,8 +167,7 @@ void Runner::run_checks(const std::vector<const Check*>& checks) {
   const Subject subject = summary_.subject.value_or(Subject{});
   unsigned jobs = options_.jobs;
   if (subject.external_storage || options_.in_process) jobs = 1;
-  const auto shares =
-      share_out(checks, subject, options_.request.effort, options_.seconds, jobs);
+  const auto shares = share_out(checks, subject, options_.request.effort, options_.seconds, jobs);
   for (const Share& share : shares) ++rounds_left_[std::string(share.check->id)];
 
   std::atomic<std::size_t> next = 0;
@@ -187,6 +190,18 @@ void Runner::run_share(const Share& share) {
       finish_check(*share.check);
       return;
     }
+    // Each costs the whole time limit, and the next check would only end there
+    // as well.
+    for (const auto& [call, count] : hangs_) {
+      if (count < hangs_that_tell) continue;
+      CheckResult& result = results_[id];
+      if (badness(Status::unknown) >= badness(result.status)) {
+        result.status = Status::unknown;
+        result.reason = fmt::format("not run: {} checks hung in {}", count, call);
+      }
+      finish_check(*share.check);
+      return;
+    }
   }
   Job job = job_for(id);
   job.seconds = share.seconds;
@@ -201,8 +216,8 @@ void Runner::run_share(const Share& share) {
     for (const auto& [_, live] : live_operations_) all += live;
     tell([&](Listener& l) { l.on_progress(id, finished_checks_, total_checks_, all); });
   };
-  const auto wall = std::chrono::milliseconds(
-      static_cast<std::int64_t>((share.seconds * 3 + 60) * 1000));
+  const auto wall =
+      std::chrono::milliseconds(static_cast<std::int64_t>((share.seconds * 3 + 60) * 1000));
   collect(id, children_.run(job, {options_.stall, wall, options_.in_process}, tick));
   const std::lock_guard lock(mutex_);
   live_operations_.erase(key);
@@ -231,8 +246,8 @@ void Runner::collect(const std::string& check, JobReport report) {
   }
   if (report.end.kind == ChildEnd::Kind::hung)
     status = Status::hung;
-  else if (report.end.kind == ChildEnd::Kind::crashed || report.end.kind == ChildEnd::Kind::exited ||
-           report.end.kind == ChildEnd::Kind::memory)
+  else if (report.end.kind == ChildEnd::Kind::crashed ||
+           report.end.kind == ChildEnd::Kind::exited || report.end.kind == ChildEnd::Kind::memory)
     status = Status::crashed;
   else if (report.end.kind != ChildEnd::Kind::finished || !report.done) {
     status = Status::unknown;
@@ -261,6 +276,9 @@ void Runner::collect(const std::string& check, JobReport report) {
   add_end(check, report);
 
   const std::lock_guard lock(mutex_);
+  if (status == Status::hung && check != "probe")
+    ++hangs_[report.end.callback == Callback::none ? report.end.phase
+                                                   : "." + std::string(name(report.end.callback))];
   const bool first = !results_.contains(check);
   CheckResult& result = results_[check];
   // Of several rounds the worst tells.
@@ -336,10 +354,12 @@ Finding Runner::shrink_finding(const Finding& finding, const JobReport& report) 
   best.original_operations = report.log.size();
   const Subject subject = summary_.subject.value_or(Subject{});
   const bool by_end = report.end.kind != ChildEnd::Kind::finished;
+  bool trial = true;
   const auto fails = [&](const Plan& candidate) {
     Job job = job_for(finding.check);
     job.kind = Job::Kind::plan;
     job.plan_text = to_text(candidate);
+    job.trial = trial;
     const JobReport again =
         children_.run(job, {std::min(options_.stall, std::chrono::milliseconds(5000)), {}, false});
     if (by_end) {
@@ -361,8 +381,16 @@ Finding Runner::shrink_finding(const Finding& finding, const JobReport& report) 
     }
     return false;
   };
-  const Shrunk shrunk = shrink(plan_for(finding, report.log), fails,
-                               shrink_limits(options_.request.effort, subject));
+  Shrunk shrunk =
+      shrink(plan_for(finding, report.log), fails, shrink_limits(options_.request.effort, subject));
+  // What was left may be contents that change slowly by themselves.
+  trial = false;
+  if (shrunk.reproduced && is_about_contents(best.rule) && !fails(shrunk.plan)) {
+    best = finding;
+    best.original_operations = report.log.size();
+    shrunk.plan = plan_for(finding, report.log);
+    shrunk.reproduced = false;
+  }
   if (!shrunk.reproduced) {
     best.details.insert(
         best.details.begin(),
@@ -404,7 +432,7 @@ void Runner::add_finding(Finding finding) {
   if (!summary_.findings.empty()) {
     // Shrinking may have led to a rule that is known already.
     for (Finding& known : summary_.findings)
-      if (known.rule == finding.rule && known.plan.has_value() == finding.plan.has_value() &&
+      if (known.rule == finding.rule && (known.plan || !finding.plan) &&
           finding.rule.rfind("process.", 0) != 0) {
         ++known.occurrences;
         return;

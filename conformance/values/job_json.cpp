@@ -199,7 +199,8 @@ std::string to_json(const Job& job) {
                       {"operations", job.operations},
                       {"plan", out(job.plan_text)},
                       {"log", out(job.log_path)},
-                      {"second_probe", job.second_probe}};
+                      {"second_probe", job.second_probe},
+                      {"trial", job.trial}};
   return value.dump();
 }
 
@@ -216,6 +217,7 @@ std::optional<Job> job_from_json(const std::string& text) {
     in(value.at("plan"), job.plan_text);
     in(value.at("log"), job.log_path);
     in(value.at("second_probe"), job.second_probe);
+    in(value.at("trial"), job.trial);
     return job;
   } catch (const json::exception&) {
     return std::nullopt;

@@ -71,6 +71,7 @@ Job full_job() {
   job.plan_text = "nbdcheck-plan 1\n";
   job.log_path = "/tmp/log";
   job.second_probe = true;
+  job.trial = true;
   return job;
 }
 
@@ -92,6 +93,7 @@ TEST(JobJson, ComesBackTheSame) {
   EXPECT_EQ(back->plan_text, job.plan_text);
   EXPECT_EQ(back->log_path, job.log_path);
   EXPECT_TRUE(back->second_probe);
+  EXPECT_TRUE(back->trial);
 }
 
 TEST(JobJson, AbsentThingsStayAbsent) {
