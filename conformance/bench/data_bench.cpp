@@ -1,26 +1,25 @@
 // What judging costs.  The same 4 KiB reads and writes are run on one plugin
-// in three ways, in turns within one process, so that all three meet the same
-// machine:
+// in three ways, within one process, in random turns
+// (--benchmark_enable_random_interleaving=true), so that all three meet the
+// same machine:
 //
 //   callbacks   the plugin's own .pread and .pwrite, nothing around them
 //   harness     through Connection: validation, locks, errno rules, heartbeat
 //   checked     as a data check runs them: logged, filled with tags or poison,
 //               called, recorded, held against the reference disk
 //
-// data_bench [--rounds=N] [--operations=N] PLUGIN [key=value ...]
+// data_bench [--benchmark_OPTION...] PLUGIN [key=value ...]
+#include <benchmark/benchmark.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
 #include <functional>
-#include <memory>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "execute/lane.hpp"
@@ -137,53 +136,6 @@ double checked(Server& server, const Subject& subject, const std::string& log_pa
   return time;
 }
 
-struct Way {
-  const char* name;
-  std::function<double()> run;
-  std::vector<double> times = {};
-};
-
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
-
-struct Settings {
-  unsigned rounds = 9;
-  std::size_t operations = 100'000;
-  std::string plugin;
-  std::vector<std::string> arguments;
-  std::string only;  // --only=WAY, for a profiler
-};
-
-template <typename Number>
-void read_number(std::string_view text, Number& to) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), to);
-  if (error != std::errc() || end != text.data() + text.size() || to == 0)
-    give_up(fmt::format("'{}' is not a number above 0", text));
-}
-
-Settings settings_from(int argc, char** argv) {
-  Settings settings;
-  for (int i = 1; i < argc; ++i) {
-    const std::string_view argument = argv[i];
-    if (!settings.plugin.empty())
-      settings.arguments.emplace_back(argument);
-    else if (argument.starts_with("--rounds="))
-      read_number(argument.substr(9), settings.rounds);
-    else if (argument.starts_with("--operations="))
-      read_number(argument.substr(13), settings.operations);
-    else if (argument.starts_with("--only="))
-      settings.only = argument.substr(7);
-    else
-      settings.plugin = argument;
-  }
-  if (settings.plugin.empty())
-    give_up("usage: data_bench [--rounds=N] [--operations=N] [--only=WAY] PLUGIN [key=value ...]");
-  return settings;
-}
-
 std::uint64_t size_of_export(Server& server) {
   auto connection = server.connect();
   if (!connection) give_up(connection.error().message);
@@ -193,49 +145,61 @@ std::uint64_t size_of_export(Server& server) {
   return info->size;
 }
 
-void compare(Server& server, const Settings& settings) {
-  Subject subject;
-  subject.info.size = size_of_export(server);
-  const std::vector<Operation> plan = make_plan(subject.info.size, settings.operations);
-  const std::string log_path = fmt::format(
-      "{}/data_bench.{}.log", std::getenv("TMPDIR") ? std::getenv("TMPDIR") : "/tmp", ::getpid());
-  std::vector<Way> ways = {
+struct Way {
+  const char* name;
+  std::function<double()> run;
+};
+
+// One iteration is a whole plan.
+void add_benchmarks(Server& server, const Subject& subject, const std::vector<Operation>& plan,
+                    const std::string& log_path) {
+  const std::vector<Way> ways = {
       {"callbacks", [&] { return by_callbacks(server, plan); }},
       {"harness", [&] { return by_harness(server, plan); }},
-      {"checked", [&] { return checked(server, subject, log_path, plan); }},
+      {"checked", [&, log_path] { return checked(server, subject, log_path, plan); }},
   };
-  if (!settings.only.empty())
-    std::erase_if(ways, [&](const Way& way) { return way.name != settings.only; });
-  for (unsigned round = 0; round <= settings.rounds; ++round) {
-    for (Way& way : ways) {
-      clear(server, subject.info.size);
-      const double time = way.run();
-      if (round > 0) way.times.push_back(time);  // the first is to warm up
-    }
-  }
-  ::unlink(log_path.c_str());
-
-  fmt::print("{} {}: 4 KiB requests, half reads, {} rounds of {}, median\n", settings.plugin,
-             fmt::join(settings.arguments, " "), settings.rounds, settings.operations);
-  const double base = median(ways.front().times);
   for (const Way& way : ways) {
-    const double time = median(way.times);
-    fmt::print("  {:<10} {:>10.0f} per second  {:>6.0f} ns each  {:>5.1f} %\n", way.name,
-               static_cast<double>(settings.operations) / time,
-               time * 1e9 / static_cast<double>(settings.operations), 100 * base / time);
+    benchmark::RegisterBenchmark(
+        way.name,
+        [&, way](benchmark::State& state) {
+          for ([[maybe_unused]] const auto _ : state) {
+            clear(server, subject.info.size);
+            state.SetIterationTime(way.run());
+          }
+          state.SetItemsProcessed(static_cast<std::int64_t>(plan.size()) *
+                                  static_cast<std::int64_t>(state.iterations()));
+        })
+        ->UseManualTime()
+        ->Iterations(1)
+        ->Repetitions(15)
+        ->Unit(benchmark::kMillisecond);
   }
+}
+
+void run(Server& server) {
+  Subject subject;
+  subject.info.size = size_of_export(server);
+  const std::vector<Operation> plan = make_plan(subject.info.size, 100'000);
+  const std::string log_path = fmt::format(
+      "{}/data_bench.{}.log", std::getenv("TMPDIR") ? std::getenv("TMPDIR") : "/tmp", ::getpid());
+  add_benchmarks(server, subject, plan, log_path);
+  clear(server, subject.info.size);  // the plugin's memory is in place before the first turn
+  benchmark::RunSpecifiedBenchmarks();
+  ::unlink(log_path.c_str());
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const Settings settings = settings_from(argc, argv);
+  benchmark::Initialize(&argc, argv);
+  if (argc < 2) give_up("usage: data_bench [--benchmark_OPTION...] PLUGIN [key=value ...]");
   NullObserver observer;
-  auto server = Server::load(settings.plugin, {}, observer);
+  auto server = Server::load(argv[1], {}, observer);
   if (!server) give_up(server.error().message);
-  if (const auto ok = (*server)->configure(settings.arguments); !ok) give_up(ok.error().message);
+  const std::vector<std::string> arguments(argv + 2, argv + argc);
+  if (const auto ok = (*server)->configure(arguments); !ok) give_up(ok.error().message);
   if (const auto ok = (*server)->start(); !ok) give_up(ok.error().message);
   Lane lane;  // a connection's callbacks never run on the main thread
-  lane.run([&] { compare(**server, settings); });
+  lane.run([&] { run(**server); });
   (*server)->stop();
 }
