@@ -48,6 +48,7 @@ RunnerOptions runner_options(const Options& options, const Setup& setup) {
 }  // namespace
 
 int run_command(const Options& options) {
+  const auto begin = std::chrono::steady_clock::now();
   for (const ReportRequest& report : options.reports)
     if (const auto why = cannot_write(report.path); !why.empty()) return bad_input(why);
   std::vector<Waiver> waivers;
@@ -67,6 +68,7 @@ int run_command(const Options& options) {
     listeners.push_back(reports.back().get());
   }
   RunnerOptions to = runner_options(options, **setup);
+  to.begin = begin;
   to.waivers = std::move(waivers);
   to.today = day_of(std::chrono::system_clock::now());
   Runner runner(std::move(to), (*setup)->children(), listeners);

@@ -26,7 +26,22 @@ struct CheckResult {
   std::string reason;  // why skipped or unknown
   double seconds = 0;
   std::uint64_t operations = 0;
+  unsigned processes = 0;          // that it ran in, one for each round
   std::vector<std::string> rules;  // that it covers
+};
+
+// Where the time went: start_up + (checks + shrinking + idle) / jobs is the
+// whole of it.
+struct TimeSpent {
+  struct Part {
+    double seconds = 0;
+    unsigned processes = 0;
+  };
+  Part start_up;    // copying files, probing
+  Part checks;      // the sum of all checks
+  Part shrinking;   // looking for the shortest sequence
+  double idle = 0;  // jobs with nothing left to do, and our own work
+  unsigned jobs = 1;
 };
 
 enum class Verdict : std::uint8_t { conformant, nonconformant, error, nothing_checked };
@@ -46,6 +61,7 @@ struct RunSummary {
   Verdict verdict = Verdict::nothing_checked;
   std::string error;  // why nothing was checked, or nbdcheck's own failure
   double seconds = 0;
+  TimeSpent time;
   std::uint64_t operations = 0;
   std::size_t rules_total = 0;  // in the catalogue
   std::size_t rules_checked = 0;

@@ -145,11 +145,22 @@ std::string group_table(const RunSummary& summary, const Paint& paint, int width
   return text;
 }
 
+std::string time_table(const TimeSpent& time) {
+  const auto row = [](std::string_view what, const TimeSpent::Part& part) {
+    return fmt::format("{:<10}{:>9.2f} s  {:>4} process{}\n", what, part.seconds, part.processes,
+                       part.processes == 1 ? "" : "es");
+  };
+  return row("start-up", time.start_up) + row("checks", time.checks) +
+         row("shrinking", time.shrinking) +
+         fmt::format("{:<10}{:>9.2f} s  {} at a time\n", "idle", time.idle, time.jobs);
+}
+
 std::string check_line(const CheckResult& result, const Paint& paint) {
   const std::string status = fmt::format("{:<14}", label(result.status));
-  std::string line =
-      fmt::format("{}  {:<34} {:>6.2f} s  {:>12} operations", painted(result.status, status, paint),
-                  printable(result.id), result.seconds, with_commas(result.operations));
+  std::string line = fmt::format("{}  {:<34} {:>6.2f} s  {:>12} operations  {:>3} process{}",
+                                 painted(result.status, status, paint), printable(result.id),
+                                 result.seconds, with_commas(result.operations), result.processes,
+                                 result.processes == 1 ? "  " : "es");
   if (!result.reason.empty()) line += "  " + printable(result.reason);
   return strip_right(std::move(line)) + "\n";
 }

@@ -59,7 +59,19 @@ json check_json(const CheckResult& check) {
           {"reason", text_or_null(check.reason)},
           {"seconds", seconds(check.seconds)},
           {"operations", check.operations},
+          {"processes", check.processes},
           {"rules", texts(check.rules)}};
+}
+
+json time_json(const TimeSpent& time) {
+  const auto part = [](const TimeSpent::Part& of) {
+    return json{{"seconds", seconds(of.seconds)}, {"processes", of.processes}};
+  };
+  return {{"start_up", part(time.start_up)},
+          {"checks", part(time.checks)},
+          {"shrinking", part(time.shrinking)},
+          {"idle", {{"seconds", seconds(time.idle)}}},
+          {"jobs", time.jobs}};
 }
 
 json waived_json(const std::optional<Waived>& waived) {
@@ -133,6 +145,7 @@ class JsonReport final : public FileReport {
                          {"fail_on", fail_on(summary.fail_on)},
                          {"seed", summary.request.seed},
                          {"seconds", seconds(summary.seconds)},
+                         {"time", time_json(summary.time)},
                          {"operations", summary.operations},
                          {"rules",
                           {{"total", summary.rules_total},

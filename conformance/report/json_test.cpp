@@ -50,6 +50,18 @@ TEST(JsonReport, IsAsGolden) {
   EXPECT_EQ(actual, expected);
 }
 
+TEST(JsonReport, TellsWhereTheTimeWent) {
+  const json time = json::parse(written(sample::conformant()))["time"];
+  EXPECT_EQ(time["start_up"], (json{{"seconds", 0.2}, {"processes", 2}}));
+  EXPECT_EQ(time["shrinking"], (json{{"seconds", 1.5}, {"processes", 37}}));
+  EXPECT_EQ(time["idle"], (json{{"seconds", 0.34}}));
+  // The sample adds up, as a run does.
+  const double all = time["checks"]["seconds"].get<double>() +
+                     time["shrinking"]["seconds"].get<double>() +
+                     time["idle"]["seconds"].get<double>();
+  EXPECT_NEAR(time["start_up"]["seconds"].get<double>() + all / time["jobs"].get<int>(), 1.9, 1e-9);
+}
+
 TEST(JsonReport, TellsWhatWasWaived) {
   const json report = json::parse(written(sample::waived()));
   EXPECT_EQ(report["findings"][0]["waived"], nullptr);
@@ -78,8 +90,8 @@ TEST(JsonReport, HasTheSchemasStructure) {
                                       "thread_model", "version"}));
   ASSERT_EQ(report["checks"].size(), 6U);
   for (const json& check : report["checks"]) {
-    EXPECT_EQ(keys(check), (std::vector<std::string>{"id", "operations", "reason", "rules",
-                                                     "seconds", "status"}));
+    EXPECT_EQ(keys(check), (std::vector<std::string>{"id", "operations", "processes", "reason",
+                                                     "rules", "seconds", "status"}));
   }
   ASSERT_EQ(report["findings"].size(), 2U);
   for (const json& finding : report["findings"]) {

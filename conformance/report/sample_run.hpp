@@ -31,6 +31,7 @@ inline CheckResult check(std::string id, Status status, double seconds, std::uin
   result.reason = std::move(reason);
   result.seconds = seconds;
   result.operations = operations;
+  result.processes = status == Status::skipped ? 0 : 1;
   return result;
 }
 
@@ -78,6 +79,11 @@ inline RunSummary conformant() {
   run.notes = {"disk.img was copied; only the copy is written to"};
   run.verdict = Verdict::conformant;
   run.seconds = 1.9;
+  run.time.start_up = {0.2, 2};
+  run.time.checks = {1.56, 4};
+  run.time.shrinking = {1.5, 37};
+  run.time.idle = 0.34;
+  run.time.jobs = 2;
   run.operations = 1204331;
   run.rules_total = 71;
   run.rules_checked = 58;

@@ -16,6 +16,8 @@ std::string subject_text(const RunSummary& so_far, const Subject& subject, int w
 std::string group_table(const RunSummary& summary, const Paint& paint, int width);
 // --verbose: one line for one check.
 std::string check_line(const CheckResult& result, const Paint& paint);
+// --verbose: where the time went.
+std::string time_table(const TimeSpent& time);
 // A finding as a bug report.
 std::string finding_text(const Finding& finding, const Paint& paint, int width);
 // The last line, which can be quoted.

@@ -43,6 +43,7 @@ class Terminal final : public Listener {
     if (!style_.quiet && !summary.checks.empty()) {
       if (style_.verbose) text += "\n";
       text += group_table(summary, paint_, style_.width) + "\n";
+      if (style_.verbose) text += time_table(summary.time) + "\n";
     }
     for (const Finding& finding : summary.findings) {
       text += finding_text(finding, paint_, style_.width) + "\n";

@@ -39,6 +39,7 @@ Children::Children(std::string scratch, ArgumentsFor arguments_for)
 JobReport Children::run(Job job, const ChildLimits& limits,
                         const std::function<void(std::uint64_t)>& tick) {
   namespace fs = std::filesystem;
+  const auto begin = std::chrono::steady_clock::now();
   const std::string scratch = fmt::format("{}/{}", scratch_, next_++);
   const std::string own = scratch + ".own";  // ours, beside what the plugin may empty
   std::error_code ignored;                   // without them the child says what it misses
@@ -56,7 +57,6 @@ JobReport Children::run(Job job, const ChildLimits& limits,
     report.end.message = arguments.error();
     return report;
   }
-  const auto begin = std::chrono::steady_clock::now();
   if (limits.in_process) {
     job.in_process = true;
     report = run_in_process(job);
@@ -77,11 +77,11 @@ JobReport Children::run(Job job, const ChildLimits& limits,
       };
     report.end = run_child(spec);
   }
-  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   if (!report.findings.empty() || report.end.kind != ChildEnd::Kind::finished)
     report.log = OperationLog::load(job.log_path);
   fs::remove_all(scratch, ignored);
   fs::remove_all(own, ignored);
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return report;
 }
 

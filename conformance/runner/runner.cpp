@@ -38,14 +38,17 @@ int badness(Status status) {
   return 1;
 }
 
+double seconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
 }  // namespace
 
 Runner::Runner(RunnerOptions options, Children& children, std::vector<Listener*> listeners)
     : options_(std::move(options)),
       children_(children),
       listeners_(std::move(listeners)),
-      artifacts_(options_.artifacts),
-      begin_(std::chrono::steady_clock::now()) {
+      artifacts_(options_.artifacts) {
   summary_.request = options_.request;
   summary_.plugin_as_given = options_.plugin_as_given;
   summary_.arguments_as_given = options_.arguments_as_given;
@@ -103,6 +106,7 @@ RunSummary Runner::run() {
     total_checks_ = checks.size();
   }
   skip_inapplicable(checks);
+  summary_.time.start_up.seconds = seconds_since(options_.begin);
   run_checks(checks);
   conclude();
   return summary_;
@@ -113,6 +117,7 @@ bool Runner::probe() {
   job.kind = Job::Kind::probe;
   const ChildLimits limits{options_.stall, {}, options_.in_process};
   JobReport report = children_.run(job, limits);
+  summary_.time.start_up.processes = 1;
   if (!report.subject) {
     summary_.error = report.unknown;
     if (report.unknown.empty() && report.end.kind == ChildEnd::Kind::not_started)
@@ -132,6 +137,7 @@ bool Runner::probe() {
     job.subject = subject;
     job.second_probe = true;
     const JobReport second = children_.run(job, limits);
+    ++summary_.time.start_up.processes;
     if (second.subject) summary_.subject->external_storage = second.subject->external_storage;
   }
   Subject& known = *summary_.subject;
@@ -167,6 +173,7 @@ void Runner::run_checks(const std::vector<const Check*>& checks) {
   const Subject subject = summary_.subject.value_or(Subject{});
   unsigned jobs = options_.jobs;
   if (subject.external_storage || options_.in_process) jobs = 1;
+  summary_.time.jobs = jobs;
   const auto shares = share_out(checks, subject, options_.request.effort, options_.seconds, jobs);
   for (const Share& share : shares) ++rounds_left_[std::string(share.check->id)];
 
@@ -287,6 +294,7 @@ void Runner::collect(const std::string& check, JobReport report) {
     result.reason = reason;
   }
   result.seconds += report.seconds;
+  ++result.processes;
   const std::uint64_t operations =
       report.operations != 0 ? report.operations : report.end.operations;
   result.operations += operations;
@@ -350,6 +358,8 @@ Plan Runner::plan_for(const Finding& finding, std::vector<Operation> operations)
 
 Finding Runner::shrink_finding(const Finding& finding, const JobReport& report) {
   if (options_.in_process) return finding;
+  const auto begin = std::chrono::steady_clock::now();
+  unsigned processes = 0;
   Finding best = finding;
   best.original_operations = report.log.size();
   const Subject subject = summary_.subject.value_or(Subject{});
@@ -360,6 +370,7 @@ Finding Runner::shrink_finding(const Finding& finding, const JobReport& report) 
     job.kind = Job::Kind::plan;
     job.plan_text = to_text(candidate);
     job.trial = trial;
+    ++processes;
     const JobReport again =
         children_.run(job, {std::min(options_.stall, std::chrono::milliseconds(5000)), {}, false});
     if (by_end) {
@@ -391,6 +402,7 @@ Finding Runner::shrink_finding(const Finding& finding, const JobReport& report) 
     shrunk.plan = plan_for(finding, report.log);
     shrunk.reproduced = false;
   }
+  count_shrinking(finding, begin, processes);
   if (!shrunk.reproduced) {
     best.details.insert(
         best.details.begin(),
@@ -404,6 +416,14 @@ Finding Runner::shrink_finding(const Finding& finding, const JobReport& report) 
   return best;
 }
 
+void Runner::count_shrinking(const Finding& finding, std::chrono::steady_clock::time_point begin,
+                             unsigned processes) {
+  if (finding.check == "probe") return;  // part of the start-up
+  const std::lock_guard lock(mutex_);
+  summary_.time.shrinking.seconds += seconds_since(begin);
+  summary_.time.shrinking.processes += processes;
+}
+
 // Wrong contents may come from a buffer that was left unfilled or was kept:
 // the same few requests with guarded buffers tell.
 void Runner::look_for_buffers(Finding& finding) {
@@ -412,7 +432,9 @@ void Runner::look_for_buffers(Finding& finding) {
   Job job = job_for(finding.check);
   job.kind = Job::Kind::plan;
   job.plan_text = to_text(guarded);
+  const auto begin = std::chrono::steady_clock::now();
   const JobReport report = children_.run(job, {options_.stall, {}, false});
+  count_shrinking(finding, begin, 1);
   std::vector<Finding> seen;
   for (const ChildEvent& event : report.findings) seen.push_back(event.finding);
   if (auto end = finding_from_end(report.end, finding.check)) seen.push_back(std::move(*end));
@@ -470,9 +492,19 @@ void Runner::waive(Finding& finding) const {
     finding.waived = Waived{waiver->reason, waiver->until};
 }
 
+void Runner::add_up_time() {
+  TimeSpent& time = summary_.time;
+  summary_.seconds = seconds_since(options_.begin);
+  for (const CheckResult& check : summary_.checks) {
+    time.checks.seconds += check.seconds;
+    time.checks.processes += check.processes;
+  }
+  const double used = time.checks.seconds + time.shrinking.seconds;
+  time.idle = std::max(0.0, (summary_.seconds - time.start_up.seconds) * time.jobs - used);
+}
+
 void Runner::conclude() {
-  summary_.seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
+  add_up_time();
   std::stable_sort(summary_.findings.begin(), summary_.findings.end(),
                    [](const Finding& a, const Finding& b) {
                      if (a.waived.has_value() != b.waived.has_value()) return !a.waived;

@@ -35,6 +35,8 @@ struct RunnerOptions {
   std::string artifacts;              // directory for reproducers
   std::string nbdcheck = "nbdcheck";  // for the replay command
   std::vector<std::string> notes;
+  // When the run began, for its time.
+  std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();
   std::vector<Waiver> waivers;
   std::string today;  // "2026-12-31", for the waivers
 };
@@ -57,10 +59,13 @@ class Runner {
   void collect(const std::string& check, JobReport report);
   void add_finding(Finding finding);
   Finding shrink_finding(const Finding& finding, const JobReport& report);
+  void count_shrinking(const Finding& finding, std::chrono::steady_clock::time_point begin,
+                       unsigned processes);
   void look_for_buffers(Finding& finding);
   bool already_told(const std::string& rule);
   void add_end(const std::string& check, const JobReport& report);
   void waive(Finding& finding) const;
+  void add_up_time();
   void conclude();
   void tell(const std::function<void(Listener&)>& what);
   [[nodiscard]] std::vector<Waiver> waivers() const;
@@ -84,7 +89,6 @@ class Runner {
   std::map<std::string, std::string> told_as_;
   std::map<std::string, unsigned> hangs_;  // callback -> checks that hung in it
   std::string plain_fault_;  // rule that plain reads and writes break; empty: none
-  std::chrono::steady_clock::time_point begin_;
 };
 
 }  // namespace nbdcheck

@@ -46,6 +46,17 @@ class Waivers(Case):
         self.assert_verdict(done, 0)
         self.assertEqual(report["findings"][0]["waived"], {"reason": "bug 12", "until": None})
 
+    def test_time_adds_up(self):
+        """Not about waivers, but another line of the report that tests hold."""
+        _, report = self.check(KNOWN, "--jobs=1", *faulty())
+        time = report["time"]
+        checks = sum(check["seconds"] for check in report["checks"])
+        self.assertAlmostEqual(time["checks"]["seconds"], checks, delta=0.01)
+        parts = sum(time[part]["seconds"] for part in ("start_up", "checks", "shrinking", "idle"))
+        self.assertAlmostEqual(parts, report["seconds"], delta=0.01)
+        self.assertEqual(time["checks"]["processes"], 1)
+        self.assertGreaterEqual(time["start_up"]["processes"], 1)
+
     def test_quiet_still_tells(self):
         done, _ = self.check(KNOWN, "--quiet", *faulty())
         self.assertIn("waived: bug 12", done.stdout)
