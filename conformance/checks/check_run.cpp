@@ -121,6 +121,8 @@ bool CheckRun::report_incidents(bool in_sequence) {
 
 void CheckRun::unknown(const std::string& reason) { output_.unknown(reason); }
 
+void CheckRun::not_applicable(const std::string& reason) { output_.not_applicable(reason); }
+
 SequenceOptions CheckRun::sequence_options() const {
   SequenceOptions options;
   options.export_name = job_.request.export_name;

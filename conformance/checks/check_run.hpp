@@ -27,6 +27,7 @@ class CheckRun {
   struct Output {
     std::function<void(const Finding&, std::uint64_t sequence_length)> finding;
     std::function<void(const std::string& reason)> unknown;
+    std::function<void(const std::string& reason)> not_applicable;
   };
   CheckRun(const Job& job, const std::string& log_path, Output output);
   ~CheckRun();
@@ -64,6 +65,9 @@ class CheckRun {
   bool report_incidents(bool in_sequence = false);
   // The check could not decide; never "passed".
   void unknown(const std::string& reason);
+  // The check concerns other plugins; where that is known before it runs,
+  // Check::not_applicable says so.
+  void not_applicable(const std::string& reason);
   [[nodiscard]] bool found_any() const { return found_any_; }
 
   // --- sequences -----------------------------------------------------------

@@ -123,7 +123,7 @@ std::string SequentialJudge::rule_for(const Mismatch& mismatch, const Record* so
     return "zero.reads-zero";
   }
   if (culprit != nullptr && culprit->kind == OpKind::cache) return "cache.harmless";
-  if (culprit != nullptr && culprit->kind == OpKind::flush) return "data.flush-harmless";
+  if (culprit != nullptr && culprit->kind == OpKind::flush) return "flush.harmless";
   return "data.read-your-writes";
 }
 

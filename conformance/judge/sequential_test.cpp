@@ -165,7 +165,7 @@ TEST(SequentialJudge, CacheAndFlushChangeNothing) {
   Scene other;
   other.change(OpKind::write, 0, 512);
   other.flush();
-  EXPECT_EQ(other.reads(0, filled(512, 0x33)), "data.flush-harmless");
+  EXPECT_EQ(other.reads(0, filled(512, 0x33)), "flush.harmless");
 }
 
 TEST(SequentialJudge, ContentsNobodyWroteThatChange) {

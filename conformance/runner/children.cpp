@@ -24,6 +24,9 @@ void take(JobReport& report, std::string_view line) {
     case ChildEvent::Kind::unknown:
       report.unknown = event->text;
       break;
+    case ChildEvent::Kind::not_applicable:
+      report.not_applicable = event->text;
+      break;
     case ChildEvent::Kind::done:
       report.done = true;
       report.operations = event->operations;

@@ -9,7 +9,7 @@ bool is_about_contents(const std::string& rule) {
   static const std::set<std::string, std::less<>> contents = {
       "data.read-your-writes", "data.nothing-outside", "zero.reads-zero",
       "zero.nothing-outside",  "trim.nothing-outside", "cache.harmless",
-      "data.flush-harmless",   "handle.persistence",   "handle.independent",
+      "flush.harmless",   "handle.persistence",   "handle.independent",
       "handle.multi-conn"};
   return contents.contains(rule);
 }

@@ -251,6 +251,10 @@ void Runner::collect(const std::string& check, JobReport report) {
     status = Status::unknown;
     reason = report.unknown;
   }
+  if (status == Status::passed && !report.not_applicable.empty()) {
+    status = Status::skipped;
+    reason = report.not_applicable;
+  }
   if (report.end.kind == ChildEnd::Kind::hung)
     status = Status::hung;
   else if (report.end.kind == ChildEnd::Kind::crashed ||

@@ -63,6 +63,9 @@ std::string to_line(const ChildEvent& event) {
     case ChildEvent::Kind::unknown:
       line = {{"event", "unknown"}, {"text", escape(event.text)}};
       break;
+    case ChildEvent::Kind::not_applicable:
+      line = {{"event", "not-applicable"}, {"text", escape(event.text)}};
+      break;
     case ChildEvent::Kind::done:
       line = {{"event", "done"}, {"operations", event.operations}};
       break;
@@ -86,6 +89,9 @@ std::optional<ChildEvent> event_from_line(std::string_view text) {
       event.sequence_length = line.at("sequence").get<std::uint64_t>();
     } else if (kind == "unknown") {
       event.kind = ChildEvent::Kind::unknown;
+      event.text = text_in(line, "text");
+    } else if (kind == "not-applicable") {
+      event.kind = ChildEvent::Kind::not_applicable;
       event.text = text_in(line, "text");
     } else if (kind == "done") {
       event.operations = line.at("operations").get<std::uint64_t>();

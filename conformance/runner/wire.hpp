@@ -16,6 +16,7 @@ struct ChildEvent {
     subject,  // a probe's answer
     finding,
     unknown,  // the check could not decide: `text` says why
+    not_applicable,  // it found that it does not concern this plugin: `text` says why
     done,     // the check ran to its end
   };
   Kind kind = Kind::done;
