@@ -22,7 +22,8 @@ std::vector<std::string> backing_roots(const CheckRun& run) {
   }
   // A file that replaces an image by renaming lies beside it.
   std::error_code none;
-  const std::string copies = fs::canonical(fs::path(run.job().log_path).parent_path() / "files", none);
+  const std::string copies =
+      fs::canonical(fs::path(run.job().log_path).parent_path() / "files", none);
   if (!copies.empty() && std::ranges::any_of(roots, [&](const std::string& root) {
         return root.starts_with(copies + "/");
       }))

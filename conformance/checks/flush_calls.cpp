@@ -109,17 +109,17 @@ const Registration registration{{
         [](CheckRun& run) {
           WatchedPlugin plugin(run);
           if (!plugin.serve(false, [&] { Story(run, plugin).run(); })) return;
-          if (const std::string why = plugin.cannot_judge(); !why.empty()) {
-            run.unknown(why);
-            return;
-          }
-          const auto violations = judge_durability(
-              plugin.requests(), plugin.watch().calls(), plugin.watch().files(),
-              {.multi_conn = run.subject().info.advertises_multi_conn,
-               .native_fua = run.subject().info.fua == fua_native});
+          if (const std::string why = plugin.cannot_judge(); !why.empty()) return run.unknown(why);
+          if (!plugin.wrote_to_files())
+            return run.not_applicable(
+                "no data that were written were seen in the files that the arguments name");
+          const auto violations =
+              judge_durability(plugin.requests(), plugin.watch().calls(), plugin.watch().files(),
+                               {.multi_conn = run.subject().info.advertises_multi_conn,
+                                .native_fua = run.subject().info.fua == fua_native});
           // What is not durable for its own connection is not for another either.
-          const bool own = std::ranges::find(violations, "flush.durable", &Violation::rule) !=
-                           violations.end();
+          const bool own =
+              std::ranges::find(violations, "flush.durable", &Violation::rule) != violations.end();
           for (const Violation& violation : violations)
             if (!own || violation.rule != "flush.multi-conn") run.violated(violation);
           run.report_incidents();

@@ -25,8 +25,7 @@ void PayloadFinder::add(std::uint32_t tag, std::uint64_t offset, std::uint32_t c
   payloads_.push_back({tag, offset, offset + count});
 }
 
-const PayloadFinder::Payload* PayloadFinder::whose(std::uint64_t word,
-                                                   std::uint64_t& place) const {
+const PayloadFinder::Payload* PayloadFinder::whose(std::uint64_t word, std::uint64_t& place) const {
   if (word == 0) return nullptr;
   for (const Payload& payload : std::views::reverse(payloads_))
     if (const auto found = tag_place(word, payload.tag, payload.begin, payload.end)) {

@@ -37,6 +37,8 @@ class WatchedPlugin {
 
   // Why nothing can be said of what the plugin did; "" when it can.
   [[nodiscard]] std::string cannot_judge() const;
+  // Whether data of these requests were seen in the files it was given.
+  [[nodiscard]] bool wrote_to_files() const;
 
  private:
   void look_into_mappings(DurableRequest& request);
@@ -54,7 +56,7 @@ class WatchedPlugin {
 // last of the export, apart from each other.
 std::vector<Place> spread_places(const Subject& subject, std::size_t most);
 
-// Runs `op` on this client's connection; the data of a write are its tag's.
-Reply perform(Client& client, const Operation& op);
+// Runs `op` on its thread's connection; the data of a write are its tag's.
+Reply perform(Connection& connection, const Operation& op);
 
 }  // namespace nbdcheck

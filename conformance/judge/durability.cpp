@@ -81,8 +81,8 @@ class Judge {
   void judge_flush(std::size_t flush) {
     for (std::size_t i = 0; i < flush; ++i) {
       const DurableRequest& request = requests_[i];
-      if (!request.ok || (request.operation.kind != OpKind::write &&
-                          request.operation.kind != OpKind::zero))
+      if (!request.ok ||
+          (request.operation.kind != OpKind::write && request.operation.kind != OpKind::zero))
         continue;
       if (!rules_.multi_conn &&
           request.operation.connection != requests_[flush].operation.connection)
@@ -231,10 +231,10 @@ class Judge {
           words, request == cover ? "its own" : describe(op));
       v.actual = "they were written after the answer";
     } else {
-      const std::string file = culprit < calls_.size()
-                                   ? files_[static_cast<std::size_t>(calls_[culprit].file)].path
-                                   : files_[static_cast<std::size_t>(
-                                         requests_[request].stores.front().file)].path;
+      const std::string file =
+          culprit < calls_.size()
+              ? files_[static_cast<std::size_t>(calls_[culprit].file)].path
+              : files_[static_cast<std::size_t>(requests_[request].stores.front().file)].path;
       v.message = fmt::format(
           "{} was answered with success, but nothing had made durable what {} did to {}.", words,
           request == cover ? "it" : describe(op), std::filesystem::path(file).filename().string());
@@ -252,8 +252,8 @@ class Judge {
     constexpr std::size_t most = 24;
     v.details.emplace_back("the calls that the plugin made on files:");
     for (std::size_t r = from; r <= to && v.details.size() < most; ++r) {
-      v.details.push_back(
-          fmt::format("  {}{}", describe(requests_[r].operation), requests_[r].ok ? "" : " failed"));
+      v.details.push_back(fmt::format("  {}{}", describe(requests_[r].operation),
+                                      requests_[r].ok ? "" : " failed"));
       bool any = false;
       const std::size_t end = r + 1 < requests_.size() ? requests_[r + 1].begin : calls_.size();
       for (std::size_t i = requests_[r].begin; i < end && v.details.size() < most; ++i) {

@@ -42,6 +42,11 @@ TEST(Wire, TheOtherEventsComeThrough) {
   ASSERT_TRUE(back);
   EXPECT_EQ(back->kind, ChildEvent::Kind::unknown);
   EXPECT_EQ(back->text, unknown.text);
+  unknown.kind = ChildEvent::Kind::not_applicable;
+  back = event_from_line(to_line(unknown));
+  ASSERT_TRUE(back);
+  EXPECT_EQ(back->kind, ChildEvent::Kind::not_applicable);
+  EXPECT_EQ(back->text, unknown.text);
 
   ChildEvent done;
   done.operations = UINT64_MAX;

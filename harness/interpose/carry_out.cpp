@@ -26,31 +26,56 @@ constexpr unsigned range_and_wait =
 
 const char* call_name(int number) {
   switch (number) {
-    case SYS_write: return "write";
-    case SYS_pwrite64: return "pwrite";
-    case SYS_writev: return "writev";
-    case SYS_pwritev: return "pwritev";
-    case SYS_pwritev2: return "pwritev2";
-    case SYS_read: return "read";
-    case SYS_pread64: return "pread";
-    case SYS_readv: return "readv";
-    case SYS_preadv: return "preadv";
-    case SYS_preadv2: return "preadv2";
-    case SYS_fallocate: return "fallocate";
-    case SYS_ftruncate: return "ftruncate";
-    case SYS_sendfile: return "sendfile";
-    case SYS_copy_file_range: return "copy_file_range";
-    case SYS_splice: return "splice";
-    case SYS_fsync: return "fsync";
-    case SYS_fdatasync: return "fdatasync";
-    case SYS_syncfs: return "syncfs";
-    case SYS_sync: return "sync";
-    case SYS_sync_file_range: return "sync_file_range";
-    case SYS_msync: return "msync";
-    case SYS_mmap: return "mmap";
-    case SYS_io_uring_setup: return "io_uring_setup";
-    case SYS_io_submit: return "io_submit";
-    default: return "?";
+    case SYS_write:
+      return "write";
+    case SYS_pwrite64:
+      return "pwrite";
+    case SYS_writev:
+      return "writev";
+    case SYS_pwritev:
+      return "pwritev";
+    case SYS_pwritev2:
+      return "pwritev2";
+    case SYS_read:
+      return "read";
+    case SYS_pread64:
+      return "pread";
+    case SYS_readv:
+      return "readv";
+    case SYS_preadv:
+      return "preadv";
+    case SYS_preadv2:
+      return "preadv2";
+    case SYS_fallocate:
+      return "fallocate";
+    case SYS_ftruncate:
+      return "ftruncate";
+    case SYS_sendfile:
+      return "sendfile";
+    case SYS_copy_file_range:
+      return "copy_file_range";
+    case SYS_splice:
+      return "splice";
+    case SYS_fsync:
+      return "fsync";
+    case SYS_fdatasync:
+      return "fdatasync";
+    case SYS_syncfs:
+      return "syncfs";
+    case SYS_sync:
+      return "sync";
+    case SYS_sync_file_range:
+      return "sync_file_range";
+    case SYS_msync:
+      return "msync";
+    case SYS_mmap:
+      return "mmap";
+    case SYS_io_uring_setup:
+      return "io_uring_setup";
+    case SYS_io_submit:
+      return "io_submit";
+    default:
+      return "?";
   }
 }
 
@@ -136,13 +161,13 @@ void CallCarrier::keep(FileCall call, const char* detail, const Answer& answer) 
   call.error = answer.error;
   const std::string file =
       call.file < 0 ? "" : std::filesystem::path(files_[call.file].path).filename().string();
-  call.text = fmt::format("{}({}{}{})", name_, file, *detail != 0 && !file.empty() ? ", " : "",
-                          detail);
+  call.text =
+      fmt::format("{}({}{}{})", name_, file, *detail != 0 && !file.empty() ? ", " : "", detail);
   if (!answer.go_on)
-    call.text += answer.error != 0 ? fmt::format(" = -1 ({}{})", std::strerror(answer.error),
-                                                 call.injected ? ", injected" : "")
-                                   : fmt::format(" = {}{}", answer.value,
-                                                 call.injected ? " (made short)" : "");
+    call.text += answer.error != 0
+                     ? fmt::format(" = -1 ({}{})", std::strerror(answer.error),
+                                   call.injected ? ", injected" : "")
+                     : fmt::format(" = {}{}", answer.value, call.injected ? " (made short)" : "");
   found_.push_back(std::move(call));
 }
 
@@ -361,7 +386,8 @@ Answer CallCarrier::sync_memory(const seccomp_data& call) {
   }
   record.injected = files_.is_backing(record.file) && faults_.take(FileFault::sync_fails);
   const Answer answer = record.injected ? failure(EIO) : perform(call.nr, call.args);
-  const std::string detail = fmt::format("{} bytes, offset {}, MS_SYNC", call.args[1], record.begin);
+  const std::string detail =
+      fmt::format("{} bytes, offset {}, MS_SYNC", call.args[1], record.begin);
   keep(std::move(record), detail.c_str(), answer);
   return answer;
 }

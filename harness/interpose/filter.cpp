@@ -25,12 +25,12 @@ constexpr std::uint32_t architecture = AUDIT_ARCH_AARCH64;
 constexpr std::uint32_t architecture = 0;  // the layout of its arguments is not known here
 #endif
 
-constexpr int calls[] = {
-    SYS_write,     SYS_pwrite64,        SYS_writev,     SYS_pwritev,        SYS_pwritev2,
-    SYS_fallocate, SYS_ftruncate,       SYS_sendfile,   SYS_copy_file_range, SYS_splice,
-    SYS_fsync,     SYS_fdatasync,       SYS_syncfs,     SYS_sync,           SYS_sync_file_range,
-    SYS_msync,     SYS_io_uring_setup,  SYS_io_submit,  SYS_sendto,         SYS_sendmsg,
-    SYS_sendmmsg};
+constexpr int calls[] = {SYS_write,           SYS_pwrite64,  SYS_writev,          SYS_pwritev,
+                         SYS_pwritev2,        SYS_fallocate, SYS_ftruncate,       SYS_sendfile,
+                         SYS_copy_file_range, SYS_splice,    SYS_fsync,           SYS_fdatasync,
+                         SYS_syncfs,          SYS_sync,      SYS_sync_file_range, SYS_msync,
+                         SYS_io_uring_setup,  SYS_io_submit, SYS_sendto,          SYS_sendmsg,
+                         SYS_sendmmsg};
 constexpr int read_calls[] = {SYS_read, SYS_pread64, SYS_readv, SYS_preadv, SYS_preadv2};
 
 constexpr std::uint32_t low_half_of_argument(unsigned number) {

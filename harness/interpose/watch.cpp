@@ -28,7 +28,9 @@ using interpose::Answer;
 
 struct FileCallWatch::State {
   explicit State(Options wanted)
-      : options(std::move(wanted)), carried(options.roots), carrier(carried, faults, options.recognise, fresh) {}
+      : options(std::move(wanted)),
+        carried(options.roots),
+        carrier(carried, faults, options.recognise, fresh) {}
 
   Options options;
   interpose::Faults faults;

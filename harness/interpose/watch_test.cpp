@@ -48,8 +48,8 @@ class FileCalls : public testing::Test {
   }
 
   void watch(const std::function<void()>& body, bool reads = false) {
-    auto started = FileCallWatch::start(
-        {.roots = {directory_.string()}, .recognise = find_p, .reads = reads});
+    auto started =
+        FileCallWatch::start({.roots = {directory_.string()}, .recognise = find_p, .reads = reads});
     ASSERT_TRUE(started);
     watch_ = std::move(*started);
     const auto ran = watch_->run(body);
@@ -245,8 +245,7 @@ TEST_F(FileCalls, MakesCallsFail) {
       },
       true);
   if (IsSkipped()) return;
-  EXPECT_EQ(results,
-            (std::vector<long>{50, 100, -EINTR, -ENOSPC, -EIO, -EIO, 0, 50, -EINTR, 100}));
+  EXPECT_EQ(results, (std::vector<long>{50, 100, -EINTR, -ENOSPC, -EIO, -EIO, 0, 50, -EINTR, 100}));
   EXPECT_EQ(lasting, 2);
 }
 

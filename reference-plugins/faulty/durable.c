@@ -26,7 +26,6 @@ const char* const choices[] = {
     "short-read",  /* and a short read */
     "eintr",       /* takes an interrupted write for one that was made */
     "full",        /* says nothing when the disk is full */
-    "full-stuck",  /* reports it, and refuses all writes from then on */
     "lock-file",   /* will not start while its lock file exists */
     NULL};
 
@@ -40,7 +39,7 @@ static uint8_t* memory;
 static uint8_t* owner; /* of each dirty page of the cache, the connection; 0: clean */
 static char* lock_path;
 static int other_fd = -1;
-static bool written, stuck;
+static bool written;
 static uint8_t next_connection = 1;
 
 static int durable_get_ready(void) {
@@ -121,7 +120,8 @@ static int durable_flush(void* handle, uint32_t flags) {
   if (fault("no-sync") || fault("mapping")) return 0;
   if (fault("zero-unsynced") && !written) return 0;
   if (fault("wrong-file")) return fdatasync(other_fd);
-  if (fault("async")) return msync(memory, (size_t)store_size, MS_ASYNC);
+  if (fault("async"))
+    return msync(memory, (size_t)store_size, MS_ASYNC) == -1 ? fail(errno, "msync") : 0;
   if (fault("range-only")) return sync_file_range(store_fd, 0, 0, SYNC_FILE_RANGE_WRITE);
   if (fault("own-only") && write_back(*(uint8_t*)handle) == -1) return -1;
   if (fault("swallow")) {
@@ -137,7 +137,7 @@ static int durable_flush(void* handle, uint32_t flags) {
 /* FUA is native where nothing is cached. */
 static int when_fua(void* handle, uint32_t flags, const char* ignores) {
   if (!(flags & NBDKIT_FLAG_FUA) || fault(ignores)) return 0;
-  if (maps()) return msync(memory, (size_t)store_size, MS_SYNC);
+  if (maps()) return msync(memory, (size_t)store_size, MS_SYNC) == -1 ? fail(errno, "msync") : 0;
   (void)handle;
   if (fault("swallow-fua")) {
     (void)!fdatasync(store_fd);
@@ -177,14 +177,6 @@ static int durable_pwrite(void* handle, const void* buf, uint32_t count, uint64_
     memcpy(memory + offset, buf, count);
     for (uint64_t page = offset / PAGE; owner && page * PAGE < offset + count; page++)
       owner[page] = *(uint8_t*)handle;
-    return when_fua(handle, flags, "fua-write");
-  }
-  if (fault("full-stuck")) {
-    if (stuck) return fail(ENOSPC, "the disk is full");
-    if (pwrite(store_fd, buf, count, (off_t)offset) != (ssize_t)count) {
-      stuck = errno == ENOSPC;
-      return fail(errno ? errno : EIO, "pwrite");
-    }
     return when_fua(handle, flags, "fua-write");
   }
   bool once = fault("short-write") || fault("eintr") || fault("full");

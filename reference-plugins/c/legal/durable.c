@@ -62,6 +62,7 @@ static int replay(void) {
     at += (off_t)sizeof r + r.count;
   }
   journal_end = at;
+  if (at == 0) return 0;
   return store_write(memory, (size_t)store_size, 0) == -1 || store_sync() == -1 ? -1 : 0;
 }
 
