@@ -2,7 +2,7 @@
 """Runs nbdcheck on the plugins that nbdkit's packages install, and holds what it
 says against table.toml.
 
-  run.py --nbdcheck=PATH [--group=NAME ...] [--row=REGEX] [--profile=quick]
+  run.py --nbdcheck=PATH [--group=NAME ...] [--row=REGEX] [--profile=quick] [--seed=N]
   run.py --proofs       the scripts that show the plugins' bugs on the real nbdkit
 
 Exits 1 if a row differs from the table, or an installed plugin is not in it.
@@ -10,6 +10,7 @@ Rows and proofs whose plugin or tool is not installed are shown and counted as
 skipped; 77: nbdkit is not installed.
 """
 import argparse
+import collections
 import concurrent.futures
 import json
 import os
@@ -163,9 +164,10 @@ def run_row(row, options):
     materials = Materials(directory, options.plugins)
     try:
         report = os.path.join(directory, "report.json")
-        command = [options.nbdcheck, f"--profile={options.profile}", "--jobs=1", "--fail-on=quality",
-                   "--quiet", f"--report=json:{report}", f"--artifacts={directory}/artifacts",
-                   *shlex.split(row.get("options", "")), *map(materials.expand, words)]
+        command = [options.nbdcheck, f"--profile={options.profile}", f"--seed={options.seed}",
+                   "--jobs=1", "--fail-on=quality", "--quiet", f"--report=json:{report}",
+                   f"--artifacts={directory}/artifacts", *shlex.split(row.get("options", "")),
+                   *map(materials.expand, words)]
         ran = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                              stderr=subprocess.STDOUT, cwd=directory)
         output = ran.stdout.decode(errors="replace")
@@ -221,6 +223,8 @@ class Table:
         self.verbose = verbose
         self.lock = threading.Lock()
         self.counts = {"ok": 0, "WRONG": 0, "skipped": 0}
+        self.findings = collections.Counter()
+        self.wrong = []
 
     def line(self, row, mark, verdict, operations, seconds, rest):
         print(f"{mark:<8}{row['name']:<{self.width}}  {verdict:<15}{operations:>11,} ops"
@@ -235,6 +239,8 @@ class Table:
         with self.lock:
             mark = "WRONG" if wrong else "ok"
             self.counts[mark] += 1
+            self.findings.update(finding["rule"] for finding in report["findings"])
+            self.wrong += [f"{row['name']}: {line}" for line in wrong]
             notes = [finding["rule"] for finding in report["findings"]]
             notes += [f"(cut short: {check})" for check in cut_short(report)]
             self.line(row, mark, report["verdict"], report["operations"], report["seconds"],
@@ -280,7 +286,9 @@ def parse_arguments():
     parser.add_argument("--group", action="append", help="only rows of this group; repeatable")
     parser.add_argument("--row", help="only rows whose name matches this regular expression")
     parser.add_argument("--profile", default="quick")
+    parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
     parser.add_argument("--jobs", type=int, default=2, help="rows at once")
+    parser.add_argument("--json", help="write what the runs gave to this file")
     parser.add_argument("--plugins", default=plugin_directory(), help="where the plugins are")
     parser.add_argument("--verbose", action="store_true", help="what nbdcheck says, of every row")
     options = parser.parse_args()
@@ -323,6 +331,10 @@ def main():
     counts = table.counts
     print(f"{counts['ok']} as expected, {counts['WRONG']} not, {counts['skipped']} skipped; "
           f"{time.monotonic() - begin:.1f} s")
+    if options.json:
+        with open(options.json, "w", encoding="utf-8") as out:
+            json.dump({"runs": counts["ok"] + counts["WRONG"], "findings": table.findings,
+                       "wrong": table.wrong}, out)
     return 1 if counts["WRONG"] else 0
 
 
