@@ -79,6 +79,8 @@ int run(const Options& options) {
       return explain_rule(options);
     case Options::Command::replay:
       return replay_command(options);
+    case Options::Command::judge:
+      return judge_command(options);
   }
   return 3;
 }

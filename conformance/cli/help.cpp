@@ -7,6 +7,7 @@ std::string help_text() {
        nbdcheck list [--rules|--checks] [--format=text|json]
        nbdcheck explain RULE
        nbdcheck replay FILE.plan [--repeat=N] [options]
+       nbdcheck judge HISTORY.jsonl [--consistency=regular|atomic]
 
 Checks that an nbdkit plugin keeps its contract.  PLUGIN and its arguments are
 those of nbdkit: a path, or a name as nbdkit would find it.  Disk images named
@@ -46,6 +47,8 @@ What comes out:
   --quiet              only findings and the last line
   --verbose            every check
   --repeat=N           replay: run it N times
+  --consistency=regular|atomic
+                       judge: what reads may return (default: regular)
   --rules, --checks, --format=text|json
                        list: what, and how
   --version, --help

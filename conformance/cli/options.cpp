@@ -26,7 +26,7 @@ Error wrong(fmt::format_string<Args...> format, Args&&... args) {
 // complaints sound alike.
 struct Raw {
   std::string profile, time, seed, only, skip, jobs, timeout, persistence, exportname, artifacts,
-      waivers, fail_on, color, repeat, format;
+      waivers, fail_on, color, repeat, format, consistency;
   std::vector<std::string> reports;
   bool unstable_contents = false, readonly = false, write_in_place = false, in_process = false,
        quiet = false, verbose = false, rules = false, checks = false, version = false, help = false;
@@ -50,6 +50,7 @@ void declare(CLI::App& app, Raw& raw) {
   value("--fail-on", raw.fail_on);
   value("--color", raw.color);
   value("--repeat", raw.repeat);
+  value("--consistency", raw.consistency);
   value("--format", raw.format);
   app.add_option_function<std::string>(
          "--report", [&raw](const std::string& text) { raw.reports.push_back(text); })
@@ -84,6 +85,8 @@ constexpr Words<Severity, 3> severities{
 constexpr Words<Options::Color, 3> colors{{{"auto", Options::Color::automatic},
                                            {"always", Options::Color::always},
                                            {"never", Options::Color::never}}};
+constexpr Words<Consistency, 2> consistencies{
+    {{"regular", Consistency::regular}, {"atomic", Consistency::atomic}}};
 constexpr Words<bool, 2> formats{{{"text", false}, {"json", true}}};
 constexpr std::array<std::string_view, 1> report_formats{"json"};
 
@@ -246,6 +249,9 @@ void read_command(Reader& reader, std::vector<std::string> words, bool may_be_co
   } else if (may_be_command && first == "replay") {
     options.command = Options::Command::replay;
     only_word(reader, words, "replay", "FILE.plan", options.plan_file);
+  } else if (may_be_command && first == "judge") {
+    options.command = Options::Command::judge;
+    only_word(reader, words, "judge", "HISTORY.jsonl", options.history_file);
   } else if (first.empty()) {
     reader.fail("PLUGIN is missing; see nbdcheck --help");
   } else {
@@ -283,6 +289,9 @@ tl::expected<Options, CliExit> parse_options(std::span<const std::string> argume
   reader.belongs("--checks", list, "list");
   reader.belongs("--format", list, "list");
   reader.belongs("--repeat", options.command == Options::Command::replay, "replay FILE.plan");
+  reader.belongs("--consistency", options.command == Options::Command::judge,
+                 "judge HISTORY.jsonl");
+  reader.word("--consistency", raw.consistency, consistencies, options.consistency);
   reader.word("--format", raw.format, formats, options.list_as_json);
   if (const auto repeat = reader.whole("--repeat", raw.repeat, 1U, 1'000'000U)) {
     options.repeat = *repeat;

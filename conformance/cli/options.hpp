@@ -10,6 +10,7 @@
 
 #include "finding.hpp"
 #include "job.hpp"
+#include "judge/register_history.hpp"
 
 namespace nbdcheck {
 
@@ -29,7 +30,7 @@ struct ReportRequest {
 };
 
 struct Options {
-  enum class Command : std::uint8_t { run, list, explain, replay };
+  enum class Command : std::uint8_t { run, list, explain, replay, judge };
   enum class Listing : std::uint8_t { all, rules, checks };
   enum class Color : std::uint8_t { automatic, always, never };
 
@@ -43,6 +44,8 @@ struct Options {
   std::string rule;       // explain
   std::string plan_file;  // replay
   unsigned repeat = 1;
+  std::string history_file;  // judge
+  Consistency consistency = Consistency::regular;
 
   Effort profile = Effort::standard;
   std::optional<double> seconds;      // --time

@@ -9,5 +9,6 @@ namespace nbdcheck {
 // 4 nothing was checked.
 int run_command(const Options& options);
 int replay_command(const Options& options);
+int judge_command(const Options& options);
 
 }  // namespace nbdcheck

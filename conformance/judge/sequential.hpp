@@ -53,8 +53,7 @@ class SequentialJudge {
   [[nodiscard]] const Record* writer(const Content& content) const;
   [[nodiscard]] std::string describe_content(const Content& content, std::uint64_t offset) const;
 
-  [[nodiscard]] static std::optional<std::uint64_t> alias(const Operation& op,
-                                                          std::uint64_t offset,
+  [[nodiscard]] static std::optional<std::uint64_t> alias(const Operation& op, std::uint64_t offset,
                                                           std::span<const std::byte> data);
 
   Views views_;
