@@ -118,8 +118,8 @@ const Registration registration{{
                                {.multi_conn = run.subject().info.advertises_multi_conn,
                                 .native_fua = run.subject().info.fua == fua_native});
           // What is not durable for its own connection is not for another either.
-          const bool own =
-              std::ranges::find(violations, "flush.durable", &Violation::rule) != violations.end();
+          const bool own = std::ranges::any_of(
+              violations, [](const Violation& v) { return v.rule == "flush.durable"; });
           for (const Violation& violation : violations)
             if (!own || violation.rule != "flush.multi-conn") run.violated(violation);
           run.report_incidents();

@@ -47,7 +47,7 @@ class Rounds {
 
     for (const auto& requests : sequences())
       if (!round(requests)) return;
-    while (run_.request().effort != Effort::quick && run_.budget_left(0.4))
+    for (int left = random_rounds(); left > 0 && run_.budget_left(0.4); --left)
       if (!round(random_sequence())) return;
     // What was found by the last one is still to be judged.
     const Life last = begin({}, LifeEnd::orderly);
@@ -59,6 +59,17 @@ class Rounds {
     std::vector<Survival::Range> all;
     for (const Place& place : places_) all.push_back({place.offset, place.count});
     return all;
+  }
+
+  [[nodiscard]] int random_rounds() const {
+    switch (run_.request().effort) {
+      case Effort::quick:
+        return 0;
+      case Effort::standard:
+        return 15;
+      default:
+        return 150;
+    }
   }
 
   Life begin(const std::vector<Operation>& requests, LifeEnd end) {

@@ -88,10 +88,10 @@ std::optional<Violation> Survival::judge(std::size_t index,
   const Operation& promised = first->by;
   const Operation& by = place.promise;
   Violation v;
-  if (by.kind == OpKind::flush)
-    v.rule = by.connection == promised.connection ? "flush.durable" : "flush.multi-conn";
+  if (by.kind != OpKind::flush && rules_.native_fua)
+    v.rule = "fua.durable";
   else
-    v.rule = rules_.native_fua ? "fua.durable" : "flush.durable";
+    v.rule = by.connection == promised.connection ? "flush.durable" : "flush.multi-conn";
   v.message = fmt::format(
       "The process was killed when {} had been answered with success. Started again on the same "
       "files, the plugin does not have what {} did.",

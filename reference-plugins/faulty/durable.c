@@ -8,30 +8,37 @@
 #include "../filestore.h"
 
 const char* const choices[] = {
-    "no-sync",     /* .flush does nothing */
-    "wrong-file",  /* .flush syncs a file that is not the disk */
-    "sync-first",  /* a cache, written back after the sync */
-    "kept",        /* a cache that .flush does not write back, only .close does */
-    "own-only",    /* a cache of which .flush writes back what its connection wrote */
-    "mapping",     /* writes through a mapping, and no msync */
-    "async",       /* the same with msync(MS_ASYNC), which does not wait */
-    "range-only",  /* sync_file_range that starts writing and does not wait */
+    "no-sync",       /* .flush does nothing */
+    "wrong-file",    /* .flush syncs a file that is not the disk */
+    "sync-first",    /* a cache, written back after the sync */
+    "kept",          /* a cache that .flush does not write back, only .close does */
+    "own-only",      /* a cache of which .flush writes back what its connection wrote */
+    "own-sync",      /* .flush syncs only when its own connection has written */
+    "xor-kept",      /* as kept, and the file is encoded: nobody can tell what a call writes */
+    "xor-own",       /* as own-only, encoded */
+    "xor-fua",       /* a cache, encoded, and .pwrite ignores FUA */
+    "mapping",       /* writes through a mapping, and no msync */
+    "async",         /* the same with msync(MS_ASYNC), which does not wait */
+    "range-only",    /* sync_file_range that starts writing and does not wait */
     "zero-unsynced", /* .flush syncs only if something was written, and a zero does not count */
-    "fua-write",   /* .pwrite ignores FUA */
-    "fua-zero",    /* .zero ignores FUA */
-    "fua-trim",    /* .trim ignores FUA */
-    "swallow",     /* .flush ignores that the sync failed */
-    "swallow-fua", /* .pwrite with FUA ignores it */
-    "short-write", /* takes a short write for a whole one */
-    "short-read",  /* and a short read */
-    "eintr",       /* takes an interrupted write for one that was made */
-    "full",        /* says nothing when the disk is full */
-    "lock-file",   /* will not start while its lock file exists */
+    "fua-write",     /* .pwrite ignores FUA */
+    "fua-zero",      /* .zero ignores FUA */
+    "fua-trim",      /* .trim ignores FUA */
+    "swallow",       /* .flush ignores that the sync failed */
+    "swallow-fua",   /* .pwrite with FUA ignores it */
+    "short-write",   /* takes a short write for a whole one */
+    "short-read",    /* and a short read */
+    "eintr",         /* takes an interrupted write for one that was made */
+    "full",          /* says nothing when the disk is full */
+    "lock-file",     /* will not start while its lock file exists */
     NULL};
 
 static inline bool fault(const char* name) { return chosen(name); }
 
-static bool caches(void) { return fault("sync-first") || fault("kept") || fault("own-only"); }
+static bool encodes(void) { return fault("xor-kept") || fault("xor-own") || fault("xor-fua"); }
+static bool caches(void) {
+  return encodes() || fault("sync-first") || fault("kept") || fault("own-only");
+}
 static bool maps(void) { return fault("mapping") || fault("async"); }
 
 /* The whole disk in memory: the file mapped, or a cache of it. */
@@ -40,7 +47,12 @@ static uint8_t* owner; /* of each dirty page of the cache, the connection; 0: cl
 static char* lock_path;
 static int other_fd = -1;
 static bool written;
+static bool written_by[256]; /* and not synced since */
 static uint8_t next_connection = 1;
+
+static void encode(uint8_t* data, size_t size) {
+  for (size_t i = 0; i < size; i++) data[i] ^= 0x5a;
+}
 
 static int durable_get_ready(void) {
   if (store_open_file(0) == -1) return -1;
@@ -59,8 +71,7 @@ static int durable_get_ready(void) {
     unlink(name);
   }
   if (maps()) {
-    void* p =
-        mmap(NULL, (size_t)store_size, PROT_READ | PROT_WRITE, MAP_SHARED, store_fd, 0);
+    void* p = mmap(NULL, (size_t)store_size, PROT_READ | PROT_WRITE, MAP_SHARED, store_fd, 0);
     if (p == MAP_FAILED) return fail(ENOMEM, "mmap");
     memory = p;
   }
@@ -69,6 +80,7 @@ static int durable_get_ready(void) {
     owner = calloc((size_t)store_size / PAGE + 1, 1);
     if (!memory || !owner || store_read(memory, (size_t)store_size, 0) == -1)
       return fail(ENOMEM, "no memory for the cache");
+    if (encodes()) encode(memory, (size_t)store_size);
   }
   return 0;
 }
@@ -79,7 +91,10 @@ static int write_back(uint8_t of) {
     if (owner[page] == 0 || (of != 0 && owner[page] != of)) continue;
     uint64_t end = (page + 1) * PAGE;
     if (end > (uint64_t)store_size) end = (uint64_t)store_size;
-    if (store_write(memory + page * PAGE, end - page * PAGE, page * PAGE) == -1) return -1;
+    uint8_t data[PAGE];
+    memcpy(data, memory + page * PAGE, end - page * PAGE);
+    if (encodes()) encode(data, end - page * PAGE);
+    if (store_write(data, end - page * PAGE, page * PAGE) == -1) return -1;
     owner[page] = 0;
   }
   return 0;
@@ -112,7 +127,7 @@ static void durable_unload(void) {
 
 static int durable_fua(void* handle) {
   (void)handle;
-  return caches() ? NBDKIT_FUA_EMULATE : NBDKIT_FUA_NATIVE;
+  return caches() && !fault("xor-fua") ? NBDKIT_FUA_EMULATE : NBDKIT_FUA_NATIVE;
 }
 
 static int durable_flush(void* handle, uint32_t flags) {
@@ -123,7 +138,11 @@ static int durable_flush(void* handle, uint32_t flags) {
   if (fault("async"))
     return msync(memory, (size_t)store_size, MS_ASYNC) == -1 ? fail(errno, "msync") : 0;
   if (fault("range-only")) return sync_file_range(store_fd, 0, 0, SYNC_FILE_RANGE_WRITE);
-  if (fault("own-only") && write_back(*(uint8_t*)handle) == -1) return -1;
+  uint8_t self = *(uint8_t*)handle;
+  if (fault("own-sync") && !written_by[self]) return 0;
+  written_by[self] = false;
+  if ((fault("own-only") || fault("xor-own")) && write_back(self) == -1) return -1;
+  if (fault("xor-fua") && write_back(0) == -1) return -1;
   if (fault("swallow")) {
     (void)!fdatasync(store_fd);
     return 0;
@@ -136,7 +155,7 @@ static int durable_flush(void* handle, uint32_t flags) {
 
 /* FUA is native where nothing is cached. */
 static int when_fua(void* handle, uint32_t flags, const char* ignores) {
-  if (!(flags & NBDKIT_FLAG_FUA) || fault(ignores)) return 0;
+  if (!(flags & NBDKIT_FLAG_FUA) || fault(ignores) || fault("xor-fua")) return 0;
   if (maps()) return msync(memory, (size_t)store_size, MS_SYNC) == -1 ? fail(errno, "msync") : 0;
   (void)handle;
   if (fault("swallow-fua")) {
@@ -146,8 +165,7 @@ static int when_fua(void* handle, uint32_t flags, const char* ignores) {
   return store_sync();
 }
 
-static int durable_pread(void* handle, void* buf, uint32_t count, uint64_t offset,
-                         uint32_t flags) {
+static int durable_pread(void* handle, void* buf, uint32_t count, uint64_t offset, uint32_t flags) {
   (void)handle;
   (void)flags;
   if (memory) {
@@ -172,7 +190,7 @@ static int write_once(const void* buf, uint32_t count, uint64_t offset) {
 
 static int durable_pwrite(void* handle, const void* buf, uint32_t count, uint64_t offset,
                           uint32_t flags) {
-  written = true;
+  written = written_by[*(uint8_t*)handle] = true;
   if (memory) {
     memcpy(memory + offset, buf, count);
     for (uint64_t page = offset / PAGE; owner && page * PAGE < offset + count; page++)
@@ -189,6 +207,7 @@ static int durable_zero(void* handle, uint32_t count, uint64_t offset, uint32_t 
     errno = EOPNOTSUPP;
     return -1;
   }
+  written_by[*(uint8_t*)handle] = true;
   return when_fua(handle, flags, "fua-zero");
 }
 

@@ -127,8 +127,7 @@ static int durable_get_ready(void) {
   }
   if (mode("journal")) return replay();
   if (mode("mapping")) {
-    void* p =
-        mmap(NULL, (size_t)store_size, PROT_READ | PROT_WRITE, MAP_SHARED, store_fd, 0);
+    void* p = mmap(NULL, (size_t)store_size, PROT_READ | PROT_WRITE, MAP_SHARED, store_fd, 0);
     if (p == MAP_FAILED) return fail(ENOMEM, "mmap");
     memory = p;
   }
@@ -202,8 +201,8 @@ static int replace_file(void) {
   char* name;
   if (asprintf(&name, "%s.new", store_path) == -1) return fail(ENOMEM, "asprintf");
   int fd = open(name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  int r = fd == -1 || write_fully(fd, memory, (size_t)store_size, 0) == -1 ||
-                  fsync(fd) == -1 || rename(name, store_path) == -1
+  int r = fd == -1 || write_fully(fd, memory, (size_t)store_size, 0) == -1 || fsync(fd) == -1 ||
+                  rename(name, store_path) == -1
               ? fail(EIO, "cannot write the new file")
               : 0;
   free(name);
@@ -233,8 +232,7 @@ static int durable_flush(void* handle, uint32_t flags) {
   if (mode("journal")) return fdatasync(side_fd) == -1 ? fail(errno, "fdatasync") : 0;
   if (mode("filesystem")) return syncfs(store_fd) == -1 ? fail(errno, "syncfs") : 0;
   if (mode("ranges")) {
-    unsigned all =
-        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+    unsigned all = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
     return sync_file_range(store_fd, 0, 0, all) == -1 ? fail(errno, "sync_file_range") : 0;
   }
   if (mode("other-fd")) {
@@ -247,12 +245,11 @@ static int durable_flush(void* handle, uint32_t flags) {
   return store_sync();
 }
 
-static int durable_pread(void* handle, void* buf, uint32_t count, uint64_t offset,
-                         uint32_t flags) {
+static int durable_pread(void* handle, void* buf, uint32_t count, uint64_t offset, uint32_t flags) {
   (void)flags;
-  if (mode("temporary")) return pread(*(int*)handle, buf, count, (off_t)offset) == (ssize_t)count
-                                    ? 0
-                                    : fail(EIO, "pread");
+  if (mode("temporary"))
+    return pread(*(int*)handle, buf, count, (off_t)offset) == (ssize_t)count ? 0
+                                                                             : fail(EIO, "pread");
   if (!memory) return store_read(buf, count, offset);
   memcpy(buf, memory + offset, count);
   return 0;

@@ -43,4 +43,9 @@ proc zero {h count offset may_trim} {
     pwrite $h [binary format x$count] $offset
 }
 
-proc plugin_flush {h} { ::flush $h }
+# Tcl has no fsync of its own.
+proc plugin_flush {h} {
+    global path
+    ::flush $h
+    exec sync -d $path
+}
