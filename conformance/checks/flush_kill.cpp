@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 
 #include "checks/backing_roots.hpp"
 #include "checks/sequence_check.hpp"
@@ -121,6 +123,7 @@ class Rounds {
 
   void not_up(const Life& life) {
     // Something of the dead process may only now be gone.
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
     const Life again = begin({}, LifeEnd::orderly);
     if (again.came_up || !was_killed_) {
       run_.unknown("it did not start once: " + life.why);

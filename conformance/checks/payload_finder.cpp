@@ -1,16 +1,12 @@
 #include "checks/payload_finder.hpp"
 
+#include <algorithm>
 #include <cstring>
-#include <ranges>
 
 #include "model/tags.hpp"
 
 namespace nbdcheck {
 namespace {
-
-// Headers of odd length move the data behind them; but looking at every byte
-// of a large buffer would take long.
-constexpr std::size_t most_at_any_shift = 64U << 10;
 
 std::uint64_t word_at(std::span<const std::byte> bytes, std::size_t at) {
   std::uint64_t word = 0;
@@ -22,41 +18,42 @@ std::uint64_t word_at(std::span<const std::byte> bytes, std::size_t at) {
 
 void PayloadFinder::add(std::uint32_t tag, std::uint64_t offset, std::uint32_t count) {
   const std::lock_guard lock(mutex_);
-  payloads_.push_back({tag, offset, offset + count});
+  const std::uint64_t first = offset / 8;
+  const std::uint64_t end = (offset + count + 7) / 8;
+  const Payload payload{tag_key(tag_word(tag, first)), end - first, tag, first * 8};
+  payloads_.insert(std::ranges::upper_bound(payloads_, payload.begin, {}, &Payload::begin),
+                   payload);
 }
 
-const PayloadFinder::Payload* PayloadFinder::whose(std::uint64_t word, std::uint64_t& place) const {
-  if (word == 0) return nullptr;
-  for (const Payload& payload : std::views::reverse(payloads_))
-    if (const auto found = tag_place(word, payload.tag, payload.begin, payload.end)) {
-      place = *found;
-      return &payload;
-    }
-  return nullptr;
+const PayloadFinder::Payload* PayloadFinder::whose(std::uint64_t key) const {
+  const auto after = std::ranges::upper_bound(payloads_, key, {}, &Payload::begin);
+  if (after == payloads_.begin()) return nullptr;
+  const Payload& payload = *std::prev(after);
+  return key - payload.begin < payload.words ? &payload : nullptr;
 }
 
-void PayloadFinder::find_at(std::span<const std::byte> bytes, std::size_t shift,
-                            std::vector<Piece>& pieces) const {
-  for (std::size_t at = shift; at + 8 <= bytes.size(); at += 8) {
-    std::uint64_t place = 0;
-    const Payload* payload = whose(word_at(bytes, at), place);
-    if (payload == nullptr) continue;
-    Piece piece{payload->tag, place, at, 8};
-    while (at + 16 <= bytes.size() && place + piece.size < payload->end &&
-           word_at(bytes, at + 8) == tag_word(payload->tag, (place + piece.size) / 8)) {
-      at += 8;
-      piece.size += 8;
-    }
-    pieces.push_back(piece);
-  }
-}
-
+// At every byte: what is before the data in a buffer need not be whole words,
+// and differs from one record of a journal to the next.
 std::vector<Piece> PayloadFinder::find(std::span<const std::byte> bytes) const {
   const std::lock_guard lock(mutex_);
   std::vector<Piece> pieces;
-  for (std::size_t shift = 0; shift < 8; ++shift) {
-    find_at(bytes, shift, pieces);
-    if (!pieces.empty() || bytes.size() > most_at_any_shift) break;
+  for (std::size_t at = 0; at + 8 <= bytes.size();) {
+    const std::uint64_t word = word_at(bytes, at);
+    const std::uint64_t key = tag_key(word);
+    const Payload* payload = word == 0 ? nullptr : whose(key);
+    if (payload == nullptr) {
+      ++at;
+      continue;
+    }
+    std::uint64_t index = key - payload->begin;
+    Piece piece{payload->tag, payload->place + index * 8, at, 0};
+    do {
+      at += 8;
+      piece.size += 8;
+      ++index;
+    } while (at + 8 <= bytes.size() && index < payload->words &&
+             tag_key(word_at(bytes, at)) == payload->begin + index);
+    pieces.push_back(piece);
   }
   return pieces;
 }

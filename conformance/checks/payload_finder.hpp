@@ -19,16 +19,15 @@ class PayloadFinder {
 
  private:
   struct Payload {
+    std::uint64_t begin;  // keys of its words, see tag_key
+    std::uint64_t words;
     std::uint32_t tag;
-    std::uint64_t begin;
-    std::uint64_t end;
+    std::uint64_t place;  // of its first word in the export
   };
-  [[nodiscard]] const Payload* whose(std::uint64_t word, std::uint64_t& place) const;
-  void find_at(std::span<const std::byte> bytes, std::size_t shift,
-               std::vector<Piece>& pieces) const;
+  [[nodiscard]] const Payload* whose(std::uint64_t key) const;
 
   mutable std::mutex mutex_;
-  std::vector<Payload> payloads_;
+  std::vector<Payload> payloads_;  // ascending keys
 };
 
 }  // namespace nbdcheck

@@ -71,6 +71,8 @@ std::uint64_t tag_word(std::uint32_t tag, std::uint64_t word_index) {
   return base(tag) + word_index * step;
 }
 
+std::uint64_t tag_key(std::uint64_t word) { return word * step_inverse; }
+
 std::byte tag_byte(std::uint32_t tag, std::uint64_t offset) {
   return byte_of(tag_word(tag, offset / 8), offset);
 }

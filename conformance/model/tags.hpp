@@ -16,6 +16,10 @@ namespace nbdcheck {
 std::uint64_t tag_word(std::uint32_t tag, std::uint64_t word_index);
 std::byte tag_byte(std::uint32_t tag, std::uint64_t offset);
 
+// The words of one write have keys one after the other: tag_key(tag_word(t, i))
+// is tag_key(tag_word(t, 0)) + i.
+std::uint64_t tag_key(std::uint64_t word);
+
 // Fills `out`, which lies at `offset` of the export.  Any alignment.
 void fill_tags(std::span<std::byte> out, std::uint64_t offset, std::uint32_t tag);
 

@@ -1,6 +1,10 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -261,6 +265,28 @@ TEST_F(FileCalls, GoesOnWhenAllDescriptorsAreClosed) {
       good = ::pwrite(fd, "P", 1, 0) == 1 && ::fsync(fd) == 0 && !(*watching)->complete();
     });
     ::_exit(ran ? (good ? 0 : 1) : 77);
+  }
+  int status = -1;
+  ::waitpid(pid, &status, 0);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 77) GTEST_SKIP();
+  EXPECT_EQ(status, 0);
+}
+
+TEST_F(FileCalls, SaysWhyItCannotWatch) {
+  // A container whose own filter forbids seccomp(2).
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    sock_filter refuse[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+                            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_seccomp, 0, 1),
+                            BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+                            BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+    const sock_fprog filter{4, refuse};
+    ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    if (::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0) ::_exit(77);
+    bool ran = false;
+    auto watching = FileCallWatch::start({.roots = {directory_.string()}});
+    const auto result = (*watching)->run([&] { ran = true; });
+    ::_exit(!ran && !result && !result.error().empty() ? 0 : 1);
   }
   int status = -1;
   ::waitpid(pid, &status, 0);
