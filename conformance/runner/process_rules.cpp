@@ -131,6 +131,17 @@ Finding crash(const ChildEnd& end, const std::string& check) {
   return finding;
 }
 
+Finding thread_exit(const ChildEnd& end, const std::string& check) {
+  Finding finding = make("process.exit", check,
+                         fmt::format("The plugin ended a thread of nbdkit's {} (pthread_exit or "
+                                     "pthread_cancel): its client waits for ever, and the locks "
+                                     "that nbdkit held remain locked.",
+                                     where(end)));
+  finding.expected = "the callback returns";
+  finding.actual = "the thread ended";
+  return finding;
+}
+
 }  // namespace
 
 std::span<const std::string_view> runner_rules() { return rules; }
@@ -140,6 +151,7 @@ std::optional<Finding> finding_from_end(const ChildEnd& end, const std::string& 
     case ChildEnd::Kind::crashed:
       return crash(end, check);
     case ChildEnd::Kind::exited: {
+      if (end.thread_only) return thread_exit(end, check);
       Finding finding =
           make("process.exit", check,
                fmt::format("The process ended {} with status {}: the server is gone, with every "
@@ -189,7 +201,7 @@ std::optional<Finding> finding_from_end(const ChildEnd& end, const std::string& 
 }
 
 bool same_fault(const ChildEnd& a, const ChildEnd& b) {
-  return a.kind == b.kind && a.callback == b.callback && a.signal == b.signal;
+  return a.kind == b.kind && a.thread_only == b.thread_only && a.callback == b.callback && a.signal == b.signal;
 }
 
 }  // namespace nbdcheck

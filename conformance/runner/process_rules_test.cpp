@@ -50,6 +50,10 @@ TEST(ProcessRules, EachBadEndHasItsRule) {
   crash.signal = SIGABRT;
   EXPECT_EQ(rule_of(crash), "process.crash");
   EXPECT_EQ(rule_of(ended(Kind::exited)), "process.exit");
+  ChildEnd thread = ended(Kind::exited);
+  thread.thread_only = true;
+  EXPECT_EQ(rule_of(thread), "process.exit");
+  EXPECT_FALSE(same_fault(thread, ended(Kind::exited)));
   EXPECT_EQ(rule_of(ended(Kind::hung)), "process.hang");
   EXPECT_EQ(rule_of(ended(Kind::memory)), "process.memory");
 

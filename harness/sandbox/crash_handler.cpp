@@ -161,6 +161,17 @@ class SignalStack {
 
 }  // namespace
 
+void thread_is_ending() {
+  if (!is_original_process() || sandbox::shared_page() == nullptr) return;
+  StatusPage& page = status_page();
+  auto running = StatusPage::End::running;
+  page.crash_thread.store(::gettid());
+  if (!page.end.compare_exchange_strong(running, StatusPage::End::thread_ended)) return;
+  sandbox::nudge_parent();
+  sandbox::await_release(page);
+  ::_exit(EXIT_FAILURE);
+}
+
 void prepare_thread() {
   thread_local const SignalStack stack;
   (void)stack;

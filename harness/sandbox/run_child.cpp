@@ -170,10 +170,17 @@ ChildEnd run_child(const ChildSpec& spec) {
       end.kind = Kind::exited;
       end.exit_status = page.exit_status;
       end.message = fmt::format("called exit({}){}", end.exit_status, where(end));
+    } else if (why == Why::thread_ended) {
+      end.kind = Kind::exited;
+      end.thread_only = true;
+      end.message = "ended a thread of the server" + where(end);
     } else {
       judge_limit(why, spec, watch, child.pid, end);
     }
-    if (why != Why::replaced && why != Why::memory_limit) add_stacks(spec, page, child.pid, end);
+    // The stack of a thread that is being ended has been unwound.
+    const bool has_stacks =
+        why != Why::replaced && why != Why::memory_limit && why != Why::thread_ended;
+    if (has_stacks) add_stacks(spec, page, child.pid, end);
     ::kill(child.pid, SIGKILL);
   }
   const bool left_by_itself = why == Why::over && page.end.load() == StatusPage::End::finished;

@@ -164,6 +164,7 @@ Why Watch::run() {
     if (over) return Why::over;
     if (end == StatusPage::End::crashed) return Why::crashed;
     if (end == StatusPage::End::exit_called) return Why::exit_called;
+    if (end == StatusPage::End::thread_ended) return Why::thread_ended;
     const auto now = Clock::now();
     const bool tick = now - last_tick_ >= tick_interval;
     if (tick) {

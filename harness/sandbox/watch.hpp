@@ -16,6 +16,7 @@ enum class Why {
   over,         // the process is gone
   crashed,      // in its signal handler, waiting for us
   exit_called,  // in its exit hook, waiting for us
+  thread_ended,  // the same, in a thread of the server's that the plugin ends
   stalled,
   wall_limit,
   memory_limit,

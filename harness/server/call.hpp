@@ -3,11 +3,14 @@
 // on the path of every request, so it neither allocates nor locks.
 #pragma once
 
+#include <cxxabi.h>
+
 #include <cerrno>
 #include <cstdint>
 #include <type_traits>
 #include <utility>
 
+#include "nbdcheck/sandbox.hpp"
 #include "server/connection_impl.hpp"
 #include "server/server_impl.hpp"
 
@@ -51,16 +54,27 @@ inline void end_call() {
                         std::memory_order_relaxed);
 }
 
+// pthread_exit unwinds the stack with an exception of its own kind, through us.
+template <typename Function>
+inline auto call_plugin(Function&& function) {
+  try {
+    return std::forward<Function>(function)();
+  } catch (abi::__forced_unwind&) {
+    thread_is_ending();
+    throw;
+  }
+}
+
 template <typename Function>
 inline auto invoke(Server::Impl& server, Callback callback, const CallArguments& arguments,
                    Function&& function) {
   begin_call(server, callback, arguments);
   if constexpr (std::is_void_v<decltype(function())>) {
-    std::forward<Function>(function)();
+    call_plugin(std::forward<Function>(function));
     end_call();
     if (server.trace) server.observer.on_return(callback, 0);
   } else {
-    const auto result = std::forward<Function>(function)();
+    const auto result = call_plugin(std::forward<Function>(function));
     end_call();
     if (server.trace) [[unlikely]] {
       if constexpr (std::is_pointer_v<decltype(function())>) {

@@ -5,6 +5,7 @@
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,6 +28,9 @@
 #define CRASH_LOAD 17
 #define CRASH_CONSTRUCTOR 18
 #define HANG_LOAD 19
+#define EXIT_LOAD 20
+#define PRINT_CONSTRUCTOR 21
+#define LOAD_ONCE 22
 
 #if ABI_FAULT == UNRESOLVED
 extern int nbdkit_reference_no_such_function(void);
@@ -38,6 +42,12 @@ static void abi_load(void) {
 #elif ABI_FAULT == HANG_LOAD
   for (volatile unsigned i = 0;; i++) {
   }
+#elif ABI_FAULT == EXIT_LOAD
+  exit(0);
+#elif ABI_FAULT == LOAD_ONCE
+  /* Something that outlives the plugin, as a library's state would. */
+  if (getenv("ABI_LOADED_BEFORE")) abort();
+  setenv("ABI_LOADED_BEFORE", "yes", 1);
 #elif ABI_FAULT == UNRESOLVED
   (void)nbdkit_reference_no_such_function();
 #endif
@@ -45,6 +55,10 @@ static void abi_load(void) {
 
 #if ABI_FAULT == CRASH_CONSTRUCTOR
 __attribute__((constructor)) static void crash(void) { abort(); }
+#endif
+
+#if ABI_FAULT == PRINT_CONSTRUCTOR
+__attribute__((constructor)) static void greet(void) { printf("welcome\n"); }
 #endif
 
 static void* abi_open(int readonly) {

@@ -9,25 +9,52 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-const char* const choices[] = {"crash-config",  "crash-complete",
-                               "crash-ready",   "crash-after-fork",
-                               "crash-open",    "crash-size",
-                               "crash-pread",   "crash-pwrite",
-                               "crash-flush",   "crash-close",
-                               "crash-cleanup", "crash-unload",
-                               "abort-pwrite",  "stack-overflow",
-                               "hang-pread",    "hang-close",
-                               "hang-flush",    "hang-open",
-                               "hang-ready",    "hang-unload",
-                               "loop-pread",    "exit-pread",
-                               "_exit-open",    "exit-pwrite",
-                               "exit-unload",   "thread-exit",
-                               "fork-bomb",     "close-stdout",
-                               "close-all",     "leak-fd",
-                               "leak-thread",   "leak-child",
-                               "chdir",         "umask",
-                               "signal",        "blocked-signals",
-                               "stdout-noise",  NULL};
+const char* const choices[] = {"crash-config",
+                               "crash-complete",
+                               "crash-ready",
+                               "crash-after-fork",
+                               "crash-open",
+                               "crash-size",
+                               "crash-pread",
+                               "crash-pwrite",
+                               "crash-flush",
+                               "crash-close",
+                               "crash-cleanup",
+                               "crash-unload",
+                               "abort-pwrite",
+                               "stack-overflow",
+                               "hang-pread",
+                               "hang-close",
+                               "hang-flush",
+                               "hang-open",
+                               "hang-ready",
+                               "hang-unload",
+                               "loop-pread",
+                               "exit-pread",
+                               "_exit-open",
+                               "exit-pwrite",
+                               "exit-unload",
+                               "thread-exit",
+                               "fork-bomb",
+                               "close-stdout",
+                               "close-all",
+                               "leak-fd",
+                               "leak-thread",
+                               "leak-child",
+                               "chdir",
+                               "umask",
+                               "signal",
+                               "blocked-signals",
+                               "stdout-noise",
+                               "exit-config",
+                               "exit-ready",
+                               "exit-close",
+                               "exit-cleanup",
+                               "thread-exit-open",
+                               "thread-exit-config",
+                               "_exit-unload",
+                               "abort-close",
+                               NULL};
 
 /* At most this many children, however long the test lasts. */
 #define FORK_LIMIT 200
@@ -58,6 +85,14 @@ static void at(const char* where) {
   if (fault(name)) crash();
   snprintf(name, sizeof name, "hang-%s", where);
   if (fault(name)) hang();
+  snprintf(name, sizeof name, "exit-%s", where);
+  if (fault(name)) exit(0);
+  snprintf(name, sizeof name, "_exit-%s", where);
+  if (fault(name)) _exit(0);
+  snprintf(name, sizeof name, "abort-%s", where);
+  if (fault(name)) abort();
+  snprintf(name, sizeof name, "thread-exit-%s", where);
+  if (fault(name)) pthread_exit(NULL);
 }
 
 static unsigned overflow(unsigned depth) { /* each call's result is needed: no tail call */
@@ -118,13 +153,11 @@ static void process_cleanup(void) { at("cleanup"); }
 
 static void process_unload(void) {
   at("unload");
-  if (fault("exit-unload")) exit(0);
   disk_unload();
 }
 
 static void* process_open(int readonly) {
   at("open");
-  if (fault("_exit-open")) _exit(0);
   return disk_open(readonly);
 }
 
@@ -140,7 +173,6 @@ static int64_t process_get_size(void* handle) {
 
 static int process_pread(void* handle, void* buf, uint32_t count, uint64_t offset, uint32_t flags) {
   at("pread");
-  if (fault("exit-pread")) exit(0);
   if (fault("loop-pread")) loop();
   if (fault("stack-overflow")) memset(buf, (int)overflow(0), count);
   if (fault("thread-exit")) pthread_exit(NULL);
@@ -172,8 +204,6 @@ static void leak_thread(void) {
 static int process_pwrite(void* handle, const void* buf, uint32_t count, uint64_t offset,
                           uint32_t flags) {
   at("pwrite");
-  if (fault("abort-pwrite")) abort();
-  if (fault("exit-pwrite")) exit(3);
   if (fault("fork-bomb")) spawn(FORK_LIMIT);
   if (fault("leak-thread")) leak_thread();
   if (fault("blocked-signals")) block_signals();

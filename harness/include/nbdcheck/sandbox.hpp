@@ -70,6 +70,7 @@ struct ChildEnd {
   std::uint64_t buffer = 0;
   std::uint32_t buffer_size = 0;
   int exit_status = 0;
+  bool thread_only = false;  // exited: pthread_exit, or pthread_cancel, of a server's thread
   std::string call;    // callback in progress, as a call: ".pread(...)"; may be ""
   Callback callback = Callback::none;
   std::string phase;   // what the check was doing
@@ -134,6 +135,10 @@ class ChildSide {
 // in the plugin is caught; call at the start of each thread that runs
 // callbacks.
 void prepare_thread();
+
+// To be called where pthread_exit comes out of a callback, before it goes on to
+// end the thread.  Does not return to a child that is watched.
+void thread_is_ending();
 
 // Whether this process may still be counted on: false in a forked copy.
 bool is_original_process();

@@ -37,6 +37,7 @@ struct StatusPage {
     running,
     crashed,       // signal handler entered; `signal`... are valid, the child waits
     exit_called,   // exit() ran while a callback was in progress; the child waits
+    thread_ended,  // pthread_exit in a callback; the child waits
     finished,      // the final record was written
   };
   std::atomic<End> end;
