@@ -20,6 +20,7 @@ namespace nbdcheck {
 namespace {
 
 namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
 struct Way {
@@ -123,7 +124,7 @@ class Daemon {
   void run() {
     const Way plain{false, false, "", run_.request().arguments};
     set_phase("serving without a fork, for comparison");
-    const auto begin = std::chrono::steady_clock::now();
+    const auto begin = Clock::now();
     const TrialEnd known = attempt(plain, milliseconds(10000));
     if (!usable(known)) {
       run_.unknown("the same without a fork " + (known.kind == TrialEnd::Kind::finished
@@ -131,10 +132,11 @@ class Daemon {
                                                      : "fails: " + known.words()));
       return;
     }
-    limit_ = std::max(milliseconds(4000), 10 * std::chrono::duration_cast<milliseconds>(
-                                                   std::chrono::steady_clock::now() - begin));
     has_runtime_ =
         std::ranges::any_of(known.lines, [](const std::string& line) { return line == runtime; });
+    // A runtime that lost its threads usually hangs, which is worth no long wait.
+    const auto took = std::chrono::duration_cast<milliseconds>(Clock::now() - begin);
+    limit_ = std::max(milliseconds(has_runtime_ ? 1500 : 4000), 10 * took);
     Way background = plain;
     background.fork = background.to_root = true;
     set_phase("serving in the background");

@@ -59,6 +59,48 @@ static void stop_workers(void) {
   stopping = false;
 }
 
+/* A connection's own thread. */
+struct visitor {
+  pthread_t thread;
+  bool leaving;
+  struct visitor* next;
+};
+static struct visitor* visitors;
+
+static void* visit(void* argument) {
+  struct visitor* self = argument;
+  pthread_mutex_lock(&mutex);
+  while (!self->leaving) pthread_cond_wait(&changed, &mutex);
+  pthread_mutex_unlock(&mutex);
+  return NULL;
+}
+
+static struct visitor* start_visitor(void) {
+  struct visitor* self = calloc(1, sizeof *self);
+  if (!self || pthread_create(&self->thread, NULL, visit, self) != 0) {
+    nbdkit_error("cannot start a thread");
+    free(self);
+    return NULL;
+  }
+  pthread_mutex_lock(&mutex);
+  self->next = visitors;
+  visitors = self;
+  pthread_mutex_unlock(&mutex);
+  return self;
+}
+
+static void end_visitor(struct visitor* self) {
+  pthread_mutex_lock(&mutex);
+  struct visitor** at = &visitors;
+  while (*at != self) at = &(*at)->next;
+  *at = self->next;
+  self->leaving = true;
+  pthread_cond_broadcast(&changed);
+  pthread_mutex_unlock(&mutex);
+  pthread_join(self->thread, NULL);
+  free(self);
+}
+
 static void on_signal(int signal) { (void)signal; }
 
 /* nbdkit sets its own signals later, and is alone with us until then. */
@@ -105,6 +147,8 @@ static int guest_after_fork(void) {
 
 static void guest_cleanup(void) {
   stop_workers();
+  /* nbdkit does not close connections that are open when it stops. */
+  while (visitors) end_visitor(visitors);
   if (temporary[0] != '\0') unlink(temporary);
 }
 
@@ -139,7 +183,6 @@ static void remember(unsigned visit) {
 
 static void* guest_open(int readonly) {
   (void)readonly;
-  pthread_t* worker = NULL;
   disk_lock();
   remember(visits++);
   int r = 0;
@@ -148,29 +191,12 @@ static void* guest_open(int readonly) {
   if (mode("intern") && !nbdkit_printf_intern("visit %u", visits)) r = -1;
   disk_unlock();
   if (r == -1) return NULL;
-  if (mode("connection-worker")) {
-    worker = malloc(sizeof *worker);
-    if (!worker || pthread_create(worker, NULL, work, NULL) != 0) {
-      nbdkit_error("cannot start a thread");
-      free(worker);
-      return NULL;
-    }
-    return worker;
-  }
+  if (mode("connection-worker")) return start_visitor();
   return NBDKIT_HANDLE_NOT_NEEDED;
 }
 
 static void guest_close(void* handle) {
-  if (!mode("connection-worker")) return;
-  pthread_mutex_lock(&mutex);
-  stopping = true;
-  pthread_cond_broadcast(&changed);
-  pthread_mutex_unlock(&mutex);
-  pthread_join(*(pthread_t*)handle, NULL);
-  pthread_mutex_lock(&mutex);
-  stopping = false;
-  pthread_mutex_unlock(&mutex);
-  free(handle);
+  if (mode("connection-worker")) end_visitor(handle);
 }
 
 static void guest_unload(void) {
