@@ -141,13 +141,13 @@ class Story {
     run_.violated(std::move(v));
   }
 
-  // A sync of a file that holds the disk's data failed, and none of that file
+  // A sync of a file that needs one, because it holds the disk's data failed, and none of that file
   // worked afterwards.
   std::string unreported(std::size_t from) const {
     const auto calls = plugin_.watch().calls();
     std::set<int> data;
     for (const FileCall& call : calls)
-      if (!call.pieces.empty()) data.insert(call.file);
+      if (!call.pieces.empty() && !call.durable) data.insert(call.file);
     for (const DurableRequest& request : plugin_.requests())
       for (const auto& store : request.stores) data.insert(store.file);
     std::string failed;

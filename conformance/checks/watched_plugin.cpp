@@ -52,7 +52,7 @@ bool WatchedPlugin::serve(bool reads, const std::function<void()>& body) {
   }
   places_ = spread_places(run_.subject(), 12);
   if (places_.empty()) {
-    run_.unknown("no room for a request");
+    run_.not_applicable("no room for a request");
     return false;
   }
   auto watch = FileCallWatch::start(
