@@ -14,6 +14,8 @@
 #include <limits>
 #include <string>
 
+#include "interpose/call_name.hpp"
+
 namespace nbdcheck::interpose {
 namespace {
 
@@ -23,61 +25,6 @@ constexpr std::uint64_t most_looked_at = 4U << 20;  // of what one call writes
 constexpr int rwf_sync = 0x2 | 0x4;                 // RWF_DSYNC, RWF_SYNC
 constexpr unsigned range_and_wait =
     SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
-
-const char* call_name(int number) {
-  switch (number) {
-    case SYS_write:
-      return "write";
-    case SYS_pwrite64:
-      return "pwrite";
-    case SYS_writev:
-      return "writev";
-    case SYS_pwritev:
-      return "pwritev";
-    case SYS_pwritev2:
-      return "pwritev2";
-    case SYS_read:
-      return "read";
-    case SYS_pread64:
-      return "pread";
-    case SYS_readv:
-      return "readv";
-    case SYS_preadv:
-      return "preadv";
-    case SYS_preadv2:
-      return "preadv2";
-    case SYS_fallocate:
-      return "fallocate";
-    case SYS_ftruncate:
-      return "ftruncate";
-    case SYS_sendfile:
-      return "sendfile";
-    case SYS_copy_file_range:
-      return "copy_file_range";
-    case SYS_splice:
-      return "splice";
-    case SYS_fsync:
-      return "fsync";
-    case SYS_fdatasync:
-      return "fdatasync";
-    case SYS_syncfs:
-      return "syncfs";
-    case SYS_sync:
-      return "sync";
-    case SYS_sync_file_range:
-      return "sync_file_range";
-    case SYS_msync:
-      return "msync";
-    case SYS_mmap:
-      return "mmap";
-    case SYS_io_uring_setup:
-      return "io_uring_setup";
-    case SYS_io_submit:
-      return "io_submit";
-    default:
-      return "?";
-  }
-}
 
 Answer perform(int number, const __u64* a) {
   const long value = ::syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);

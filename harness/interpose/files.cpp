@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <climits>
-#include <ranges>
 
 namespace nbdcheck::interpose {
 
@@ -40,13 +39,13 @@ void Files::add_mapping(std::uint64_t address, std::uint64_t size, int file, std
 }
 
 std::optional<Files::Range> Files::of_memory(std::uint64_t address, std::uint64_t size) const {
-  for (const Mapping& map : std::views::reverse(mappings_))
-    if (address >= map.address && address < map.address + map.size) {
-      const std::uint64_t into = address - map.address;
-      return Range{map.file, map.offset + into,
-                   map.offset + std::min(into + std::max<std::uint64_t>(size, 1), map.size)};
-    }
-  return std::nullopt;
+  const auto map = std::find_if(mappings_.rbegin(), mappings_.rend(), [&](const Mapping& m) {
+    return address >= m.address && address - m.address < m.size;
+  });
+  if (map == mappings_.rend()) return std::nullopt;
+  const std::uint64_t into = address - map->address;
+  return Range{map->file, map->offset + into,
+               map->offset + std::min(into + std::max<std::uint64_t>(size, 1), map->size)};
 }
 
 }  // namespace nbdcheck::interpose
