@@ -111,7 +111,7 @@ static void* resources_open(int readonly) {
   if (fault("fd-every-third") && visits % 3 == 0 && leak_descriptor() == -1) return NULL;
   if (fault("memory-connection")) kept = strdup("the name of an export, perhaps");
   if (fault("mapping-connection"))
-    kept = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    kept = mmap(NULL, 1 << 20, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (fault("thread-connection")) leave_thread();
   if (fault("zombie")) leave_zombie();
   if (fault("setenv")) setenv("RESOURCES_VISITED", "yes", 1);

@@ -5,6 +5,12 @@ local size
 function config (key, value)
    if key == "file" then
       path = value
+      if path:sub (1, 1) ~= "/" then
+         -- nbdkit may go to another directory before it serves.
+         local pwd = assert (io.popen ("pwd"))
+         path = pwd:read ("l") .. "/" .. path
+         pwd:close ()
+      end
    else
       error ("unknown parameter " .. key)
    end

@@ -2,7 +2,8 @@
 proc config {key value} {
     global path
     if {$key ne "file"} { error "unknown parameter $key" }
-    set path $value
+    # nbdkit may go to another directory before it serves.
+    set path [file normalize $value]
 }
 
 proc config_complete {} {
