@@ -21,6 +21,9 @@ bool usable(const nbdkit_extents* extents, const char* function) {
                        std::string(function) +
                            " was given a list that does not exist (any more): use only the one "
                            ".extents was called with, and only until it returns");
+  // Here nbdkit would crash or write to freed memory; that no message is left is not the plugin's
+  // doing.
+  api::report_error(std::string(function) + ": not a list of the current request");
   return false;
 }
 

@@ -40,18 +40,17 @@ constinit std::mutex emit_mutex;
 constinit std::atomic<bool> emitting{false};
 
 constinit std::atomic<int> original_pid{0};  // 0: nobody asked to be watched
-constinit std::atomic<bool> is_copy{false};
 
 void note_fork() {
   if (original_pid.load(std::memory_order_relaxed) == 0) return;
-  is_copy.store(true, std::memory_order_relaxed);
+  detail::is_forked_copy.store(true, std::memory_order_relaxed);
   sandbox::leave_shared_page();
 }
 
 void watch_forks() {
   static const int registered = ::pthread_atfork(nullptr, nullptr, note_fork);
   (void)registered;
-  is_copy.store(false, std::memory_order_relaxed);
+  detail::is_forked_copy.store(false, std::memory_order_relaxed);
   original_pid.store(::getpid(), std::memory_order_relaxed);
 }
 
@@ -106,10 +105,17 @@ std::string read_whole(int fd) {
 
 }  // namespace
 
+constinit std::atomic<bool> detail::is_forked_copy{false};
+
+void detail::end_forked_copy() {
+  if (StatusPage* page = sandbox::shared_page(); page != nullptr) page->forked_copy.store(1);
+  ::_exit(0);
+}
+
 bool is_original_process() {
   const int original = original_pid.load(std::memory_order_relaxed);
   if (original == 0) return true;
-  if (is_copy.load(std::memory_order_relaxed)) return false;
+  if (detail::is_forked_copy.load(std::memory_order_relaxed)) return false;
   if (::getpid() == original) return true;  // not cached by glibc: sees a raw clone() too
   note_fork();
   return false;
@@ -167,10 +173,7 @@ ChildSide& ChildSide::in_process(std::function<void(std::string_view)> sink) {
 }
 
 void ChildSide::emit(std::string_view line) {
-  if (!is_original_process()) {
-    if (StatusPage* page = sandbox::shared_page(); page != nullptr) page->forked_copy.store(1);
-    ::_exit(0);
-  }
+  if (!is_original_process()) detail::end_forked_copy();
   const std::lock_guard lock(emit_mutex);
   if (sink_) {
     sink_(line);
@@ -185,10 +188,7 @@ void ChildSide::emit(std::string_view line) {
 }
 
 void ChildSide::finish() {
-  if (!is_original_process()) {
-    if (StatusPage* page = sandbox::shared_page(); page != nullptr) page->forked_copy.store(1);
-    ::_exit(0);
-  }
+  if (!is_original_process()) detail::end_forked_copy();
   StatusPage& page = status_page();
   auto running = StatusPage::End::running;
   if (!page.end.compare_exchange_strong(running, StatusPage::End::finished) &&

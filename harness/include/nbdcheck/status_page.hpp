@@ -65,6 +65,12 @@ StatusPage& status_page();
 namespace detail {
 extern constinit thread_local CallSlot* this_threads_slot;
 CallSlot& claim_slot();
+
+// Set in the child of a fork() that this process did not mean; looked at after
+// each callback.
+extern constinit std::atomic<bool> is_forked_copy;
+// Tells the parent, and ends the copy without running anything of the plugin's.
+[[noreturn]] void end_forked_copy();
 }  // namespace detail
 
 // This thread's slot; claimed at first use, given back at thread end.  A slot
