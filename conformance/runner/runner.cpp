@@ -19,8 +19,13 @@
 namespace nbdcheck {
 namespace {
 
-// Checks that hung in the same callback before the others are left out.
-constexpr unsigned hangs_that_tell = 3;
+// Checks that hung in the same callback before the others are left out.  Every
+// check goes through the life cycle; a request that hangs says less about what
+// the others would find.
+unsigned hangs_that_tell(Callback callback) {
+  const bool request = callback >= Callback::pread && callback <= Callback::cache;
+  return request ? 12 : 3;
+}
 
 int badness(Status status) {
   switch (status) {
@@ -199,12 +204,12 @@ void Runner::run_share(const Share& share) {
     }
     // Each costs the whole time limit, and the next check would only end there
     // as well.
-    for (const auto& [call, count] : hangs_) {
-      if (count < hangs_that_tell) continue;
+    for (const auto& [callback, count] : hangs_) {
+      if (count < hangs_that_tell(callback)) continue;
       CheckResult& result = results_[id];
       if (badness(Status::unknown) >= badness(result.status)) {
         result.status = Status::unknown;
-        result.reason = fmt::format("not run: {} checks hung in {}", count, call);
+        result.reason = fmt::format("not run: {} checks hung in .{}", count, name(callback));
       }
       finish_check(*share.check);
       return;
@@ -287,9 +292,8 @@ void Runner::collect(const std::string& check, JobReport report) {
   add_end(check, report);
 
   const std::lock_guard lock(mutex_);
-  if (status == Status::hung && check != "probe")
-    ++hangs_[report.end.callback == Callback::none ? report.end.phase
-                                                   : "." + std::string(name(report.end.callback))];
+  if (status == Status::hung && check != "probe" && report.end.callback != Callback::none)
+    ++hangs_[report.end.callback];
   const bool first = !results_.contains(check);
   CheckResult& result = results_[check];
   // Of several rounds the worst tells.

@@ -87,7 +87,7 @@ class Runner {
   std::mutex contents_mutex_;  // held while a finding about contents is shrunk
   // Rule (or bad end) as first seen -> rule it was reported as.
   std::map<std::string, std::string> told_as_;
-  std::map<std::string, unsigned> hangs_;  // callback -> checks that hung in it
+  std::map<Callback, unsigned> hangs_;  // checks that hung in it
   std::string plain_fault_;  // rule that plain reads and writes break; empty: none
 };
 
