@@ -213,6 +213,7 @@ Life live(const CheckRun& run, const std::vector<Place>& places,
   const auto begin = std::chrono::steady_clock::now();
   const pid_t pid = ::fork();
   if (pid == 0) {
+    work_in_fork();
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     ::setpgid(0, 0);
     if (!scratch.empty()) ::setenv("TMPDIR", scratch.c_str(), 1);

@@ -123,6 +123,7 @@ void Trial::go_into_background() const {
     say(fmt::format("{}{}", in_background, pid));
     std::exit(EXIT_SUCCESS);  // with the plugin's handlers and destructors, as nbdkit
   }
+  work_in_fork();
   // What the first process does in exit() comes before our next step; nbdkit
   // leaves the order to chance.
   for (int i = 0; i < 400 && ::getppid() == first; ++i) ::usleep(1000);
@@ -140,6 +141,7 @@ TrialEnd run_trial(const std::function<void(const Trial&)>& body, std::chrono::m
   first.pid = ::fork();
   if (first.pid < 0) return end;
   if (first.pid == 0) {
+    work_in_fork();
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (::getppid() != self) ::_exit(EXIT_FAILURE);
     ::setpgid(0, 0);

@@ -39,18 +39,21 @@ constinit EventPipe event_pipe;
 constinit std::mutex emit_mutex;
 constinit std::atomic<bool> emitting{false};
 
+constinit std::atomic<bool> is_copy{false};
 constinit std::atomic<int> original_pid{0};  // 0: nobody asked to be watched
 
 void note_fork() {
   if (original_pid.load(std::memory_order_relaxed) == 0) return;
-  detail::is_forked_copy.store(true, std::memory_order_relaxed);
+  is_copy.store(true, std::memory_order_relaxed);
+  detail::ends_after_callback.store(true, std::memory_order_relaxed);
   sandbox::leave_shared_page();
 }
 
 void watch_forks() {
   static const int registered = ::pthread_atfork(nullptr, nullptr, note_fork);
   (void)registered;
-  detail::is_forked_copy.store(false, std::memory_order_relaxed);
+  is_copy.store(false, std::memory_order_relaxed);
+  detail::ends_after_callback.store(false, std::memory_order_relaxed);
   original_pid.store(::getpid(), std::memory_order_relaxed);
 }
 
@@ -105,7 +108,9 @@ std::string read_whole(int fd) {
 
 }  // namespace
 
-constinit std::atomic<bool> detail::is_forked_copy{false};
+constinit std::atomic<bool> detail::ends_after_callback{false};
+
+void work_in_fork() { detail::ends_after_callback.store(false, std::memory_order_relaxed); }
 
 void detail::end_forked_copy() {
   if (StatusPage* page = sandbox::shared_page(); page != nullptr) page->forked_copy.store(1);
@@ -115,7 +120,7 @@ void detail::end_forked_copy() {
 bool is_original_process() {
   const int original = original_pid.load(std::memory_order_relaxed);
   if (original == 0) return true;
-  if (detail::is_forked_copy.load(std::memory_order_relaxed)) return false;
+  if (is_copy.load(std::memory_order_relaxed)) return false;
   if (::getpid() == original) return true;  // not cached by glibc: sees a raw clone() too
   note_fork();
   return false;

@@ -51,7 +51,7 @@ inline void end_call() {
   slot.callback.store(static_cast<std::uint8_t>(Callback::none), std::memory_order_relaxed);
   slot.returned.store(1, std::memory_order_relaxed);
   // The plugin forked, and the child came back as well: it has nothing to do here.
-  if (detail::is_forked_copy.load(std::memory_order_relaxed)) [[unlikely]]
+  if (detail::ends_after_callback.load(std::memory_order_relaxed)) [[unlikely]]
     detail::end_forked_copy();
   slot.operations.store(slot.operations.load(std::memory_order_relaxed) + 1,
                         std::memory_order_relaxed);

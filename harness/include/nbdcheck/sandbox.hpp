@@ -140,6 +140,11 @@ void prepare_thread();
 // end the thread.  Does not return to a child that is watched.
 void thread_is_ending();
 
+// For a check that forks on purpose, to see what the plugin does in a process
+// of its own: called in the copy, where callbacks may return from then on.  It
+// tells the parent nothing.
+void work_in_fork();
+
 // Whether this process may still be counted on: false in a forked copy.
 bool is_original_process();
 

@@ -68,7 +68,7 @@ CallSlot& claim_slot();
 
 // Set in the child of a fork() that this process did not mean; looked at after
 // each callback.
-extern constinit std::atomic<bool> is_forked_copy;
+extern constinit std::atomic<bool> ends_after_callback;
 // Tells the parent, and ends the copy without running anything of the plugin's.
 [[noreturn]] void end_forked_copy();
 }  // namespace detail
