@@ -10,7 +10,7 @@ const Registration registration{{
     .summary = "random reads and writes against the reference disk",
     .rules = {"data.read-your-writes", "data.nothing-outside", "data.buffer-filled",
               "cache.harmless", "flush.harmless", "data.stable-contents", "data.return-value",
-              "error.errno-positive", "error.message", "capability.fua-needs-flush"},
+              "capability.fua-needs-flush"},
     .weight = 3,
     .not_applicable = needs_contents,
     .run =

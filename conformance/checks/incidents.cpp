@@ -1,5 +1,7 @@
 #include "checks/incidents.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -36,6 +38,12 @@ std::string_view rule_of(IncidentKind kind, Callback callback) {
       return "blocksize.valid";
     case IncidentKind::errno_not_positive:
       return "error.errno-positive";
+    case IncidentKind::no_errno:
+      return "error.errno";
+    case IncidentKind::errno_on_success:
+      return "error.set-on-success";
+    case IncidentKind::errno_lost:
+      return "error.lost-meaning";
     case IncidentKind::no_error_message:
       return is_data_callback(callback) ? "error.message" : "error.message-lifecycle";
     case IncidentKind::missing_callback:
@@ -48,6 +56,8 @@ std::string_view rule_of(IncidentKind kind, Callback callback) {
     case IncidentKind::extent_not_contiguous:
     case IncidentKind::extent_error_ignored:
       return "extents.contiguous";
+    case IncidentKind::extent_too_many:
+      return "extents.cost";
     case IncidentKind::extent_wraps:
       return "extents.no-wrap";
     case IncidentKind::extent_type_value:
@@ -79,9 +89,6 @@ std::string_view rule_of(IncidentKind kind, Callback callback) {
     case IncidentKind::server_would_abort:
       return "lifecycle.server-abort";
     // Legal, or of interest only to rules that other checks judge.
-    case IncidentKind::no_errno:
-    case IncidentKind::errno_on_success:
-    case IncidentKind::extent_too_many:
     case IncidentKind::intern_race:
     case IncidentKind::count_:
       return "";
@@ -89,22 +96,51 @@ std::string_view rule_of(IncidentKind kind, Callback callback) {
   return "";
 }
 
-void IncidentCollector::on_error(Callback /*where*/, std::string_view message) {
+std::string_view fault_in_message(Callback where, std::string_view message) {
+  // Elsewhere a message may quote what a user or a client sent.
+  if (!is_data_callback(where) && where != Callback::config_complete &&
+      where != Callback::get_ready && where != Callback::after_fork && where != Callback::get_size)
+    return "";
+  if (message.find_first_not_of(" \t\r\n") == std::string_view::npos) return "has no text";
+  if (message.back() == '\n') return "ends with a newline";
+  return "";
+}
+
+void IncidentCollector::on_error(Callback where, std::string_view message) {
   const std::lock_guard lock(mutex_);
   last_error_ = message.substr(0, 1000);
+  const std::string_view fault = fault_in_message(where, message);
+  if (fault.empty()) return;
+  Violation violation;
+  violation.rule = "error.message-format";
+  violation.message =
+      fmt::format("The message that .{} gives to nbdkit_error {}.", name(where), fault);
+  violation.expected = "one line of text; nbdkit ends the line itself";
+  violation.actual = fmt::format("\"{}\"", last_error_);
+  keep(std::move(violation));
 }
 
 void IncidentCollector::on_incident(const Incident& incident) {
   const std::lock_guard lock(mutex_);
   seen_ |= bit(incident.kind);
   if ((expected_ & bit(incident.kind)) != 0) return;
-  const std::string rule(rule_of(incident.kind, incident.callback));
+  // An errno that nbdkit does not take is not a missing one.
+  if (incident.kind == IncidentKind::no_errno &&
+      (seen_ & bit(IncidentKind::errno_not_positive)) != 0)
+    return;
+  const std::string_view rule = rule_of(incident.kind, incident.callback);
   if (rule.empty()) return;
-  if (std::find(known_rules_.begin(), known_rules_.end(), rule) != known_rules_.end()) return;
-  known_rules_.push_back(rule);
   Violation violation;
   violation.rule = rule;
   violation.message = incident.text;
+  keep(std::move(violation));
+}
+
+// REQUIRES: mutex_ held.
+void IncidentCollector::keep(Violation violation) {
+  if (std::find(known_rules_.begin(), known_rules_.end(), violation.rule) != known_rules_.end())
+    return;
+  known_rules_.push_back(violation.rule);
   fresh_.push_back(std::move(violation));
   news_.store(true, std::memory_order_relaxed);
 }

@@ -17,6 +17,10 @@ namespace nbdcheck {
 // breaks none.
 std::string_view rule_of(IncidentKind kind, Callback callback);
 
+// What is wrong with the form of a message that the plugin itself worded, in
+// this callback: "ends with a newline"; "" when nothing is.
+std::string_view fault_in_message(Callback where, std::string_view message);
+
 // Keeps the first incident of each rule and the last words of the plugin.
 class IncidentCollector final : public Observer {
  public:
@@ -37,6 +41,8 @@ class IncidentCollector final : public Observer {
   void expect(IncidentKind kind);
 
  private:
+  void keep(Violation violation);
+
   mutable std::mutex mutex_;
   std::atomic<bool> news_ = false;
   std::vector<Violation> fresh_;

@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstring>
 
+#include "checks/phases.hpp"
 #include "rules/catalogue.hpp"
 
 namespace nbdcheck {
@@ -105,6 +106,13 @@ Finding make(std::string_view id, const std::string& check, std::string message)
   return finding;
 }
 
+// An end whose cause is known from when it came.
+std::string_view rule_by_phase(const ChildEnd& end, std::string_view usual) {
+  if (end.phase == phase_no_descriptor) return "error.exhaustion";
+  if (end.phase == phase_after_error && end.kind == ChildEnd::Kind::hung) return "error.lock-held";
+  return usual;
+}
+
 Finding crash(const ChildEnd& end, const std::string& check) {
   Finding finding;
   const bool memory_signal = end.signal == SIGSEGV || end.signal == SIGBUS;
@@ -119,7 +127,7 @@ Finding crash(const ChildEnd& end, const std::string& check) {
                                signal_name(end.signal), where(end)));
   } else {
     finding =
-        make("process.crash", check,
+        make(rule_by_phase(end, "process.crash"), check,
              fmt::format("The plugin was killed by {} {}.", signal_name(end.signal), where(end)));
     finding.expected = "the callback returns; errors are reported by nbdkit_error and -1";
   }
@@ -153,7 +161,7 @@ std::optional<Finding> finding_from_end(const ChildEnd& end, const std::string& 
     case ChildEnd::Kind::exited: {
       if (end.thread_only) return thread_exit(end, check);
       Finding finding =
-          make("process.exit", check,
+          make(rule_by_phase(end, "process.exit"), check,
                fmt::format("The process ended {} with status {}: the server is gone, with every "
                            "connection.",
                            where(end), end.exit_status));
@@ -166,7 +174,7 @@ std::optional<Finding> finding_from_end(const ChildEnd& end, const std::string& 
       return finding;
     }
     case ChildEnd::Kind::hung: {
-      Finding finding = make("process.hang", check,
+      Finding finding = make(rule_by_phase(end, "process.hang"), check,
                              fmt::format("Nothing moved any more {}. {}", where(end), end.message));
       finding.expected = "the callback returns in bounded time";
       finding.actual = "no progress until the limit (--timeout)";

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <csignal>
 
+#include "checks/phases.hpp"
+
 namespace nbdcheck {
 namespace {
 
@@ -43,6 +45,24 @@ TEST(ProcessRules, EndsThatAreNoFault) {
   EXPECT_EQ(rule_of(ended(Kind::finished)), "");
   EXPECT_EQ(rule_of(ended(Kind::time_limit)), "");
   EXPECT_EQ(rule_of(ended(Kind::not_started)), "");
+}
+
+TEST(ProcessRules, TellTheCauseByThePhase) {
+  ChildEnd hung = ended(Kind::hung);
+  hung.phase = phase_after_error;
+  EXPECT_EQ(finding_from_end(hung, "error.requests")->rule, "error.lock-held");
+  ChildEnd crash = ended(Kind::crashed);
+  crash.signal = SIGSEGV;
+  crash.phase = phase_after_error;
+  EXPECT_EQ(finding_from_end(crash, "error.requests")->rule, "process.crash");
+  crash.phase = phase_no_descriptor;
+  EXPECT_EQ(finding_from_end(crash, "error.exhaustion")->rule, "error.exhaustion");
+  ChildEnd exited = ended(Kind::exited);
+  exited.phase = phase_no_descriptor;
+  EXPECT_EQ(finding_from_end(exited, "error.exhaustion")->rule, "error.exhaustion");
+  // The status page keeps 64 characters of a phase.
+  EXPECT_LT(std::string_view(phase_after_error).size(), sizeof StatusPage::phase);
+  EXPECT_LT(std::string_view(phase_no_descriptor).size(), sizeof StatusPage::phase);
 }
 
 TEST(ProcessRules, EachBadEndHasItsRule) {

@@ -21,6 +21,7 @@ constexpr std::array<std::string_view, static_cast<std::size_t>(IncidentKind::co
         "no-error-message",
         "no-errno",
         "errno-on-success",
+        "errno-lost",
         "missing-callback",
         "fua-without-flush",
         "extent-not-contiguous",

@@ -5,6 +5,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 
 #include "server/buffers.hpp"
 #include "server/call.hpp"
@@ -92,6 +94,21 @@ Reply Connection::extents(std::uint32_t count, std::uint64_t offset, std::uint32
 
 // --- errors ------------------------------------------------------------------
 
+namespace {
+
+// Whether the client is told EINVAL for want of a better word (nbdkit
+// server/protocol.c).  ENOTSUP from .zero has a meaning of its own; from .trim
+// it is judged where trims are.
+bool loses_meaning(Callback callback, int error) {
+  if (::strerrorname_np(error) == nullptr || error == EINVAL || error == EOVERFLOW) return false;
+  if (error == ENOTSUP || error == EOPNOTSUPP) {
+    return callback != Callback::zero && callback != Callback::trim;
+  }
+  return wire_error(error, 0) == EINVAL;
+}
+
+}  // namespace
+
 int Connection::Impl::judge_outcome(Callback callback, int value) {
   const ThreadContext& thread = this_thread;
   if (server.succeeded(callback, value)) {
@@ -109,6 +126,12 @@ int Connection::Impl::judge_outcome(Callback callback, int value) {
         IncidentKind::no_errno, callback,
         fmt::format(".{} failed without an errno: the client is told EIO", name(callback)));
     error = EIO;
+  }
+  if (loses_meaning(callback, error)) {
+    server.report(IncidentKind::errno_lost, callback,
+                  fmt::format(".{} failed with {}, which NBD has no word for: the client is told "
+                              "EINVAL, as if its request had been wrong",
+                              name(callback), ::strerrorname_np(error)));
   }
   // Declining to zero is no failure: the server goes on by other means.
   const bool declined = callback == Callback::zero && (error == ENOTSUP || error == EOPNOTSUPP);

@@ -445,6 +445,30 @@ TEST_F(Requests, ErrnoMustBePositive) {
   EXPECT_EQ(incidents(), (Incidents{IncidentKind::errno_not_positive, IncidentKind::no_errno}));
 }
 
+TEST_F(Requests, ErrnosWithoutAWordOnTheWireLoseTheirMeaning) {
+  add_all();
+  struct Case {
+    Callback callback;
+    int error;
+    bool lost;
+  };
+  for (const Case& c :
+       {Case{Callback::pread, ENOENT, true}, Case{Callback::pread, ETIMEDOUT, true},
+        Case{Callback::pread, EINVAL, false}, Case{Callback::pread, EIO, false},
+        Case{Callback::pread, EROFS, false}, Case{Callback::pread, EDQUOT, false},
+        Case{Callback::pread, EOPNOTSUPP, true}, Case{Callback::trim, EOPNOTSUPP, false},
+        Case{Callback::trim, EBUSY, true}}) {
+    script.returns[c.callback] = -1;
+    script.sets_error[c.callback] = c.error;
+    begin();
+    const Reply reply =
+        c.callback == Callback::pread ? connection->read(block, 0) : connection->trim(512, 0);
+    EXPECT_EQ(reply.error, c.error);
+    EXPECT_EQ(incidents(), c.lost ? Incidents{IncidentKind::errno_lost} : Incidents{});
+    running.reset();
+  }
+}
+
 TEST_F(Requests, FailuresNeedAMessage) {
   script.returns[Callback::pread] = -1;
   script.sets_error[Callback::pread] = EIO;

@@ -4,7 +4,7 @@
 const char* const choices[] = {
     "lie-small", "lie-tail",  "lie-neighbour", "after", "after-ignored", "gap",       "gap-ignored",
     "overlap",   "bad-type",  "unaligned",     "empty", "window",        "end-error", "wrap",
-    "big-count", "hole-kept", "trimmed-zero",  "flip",  "silent",        NULL};
+    "big-count", "hole-kept", "trimmed-zero",  "flip",  "silent",        "pieces",    NULL};
 
 static bool* written; /* per page: does it hold data? Otherwise it is a hole */
 static unsigned calls;
@@ -96,6 +96,9 @@ static bool answered_wrongly(uint32_t count, uint64_t offset, struct nbdkit_exte
     *result = fail(EIO, "extents: beyond the end of the map");
   } else if (fault("big-count") && count > INT32_MAX) {
     *result = fail(EINVAL, "extents: the length is negative");
+  } else if (fault("pieces")) { /* never untrue, but cut up for nothing */
+    for (uint64_t at = offset; at < end && *result == 0; at += 512)
+      *result = add(extents, at, 512, at / 512 % 2 ? NBDKIT_EXTENT_HOLE : 0);
   } else if (fault("silent")) {
     nbdkit_set_error(EIO);
     *result = -1;

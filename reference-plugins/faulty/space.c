@@ -1,17 +1,29 @@
 /* faulty-space: a disk that gets zeroing and trimming wrong. */
 #include "fault.h"
 
-const char* const choices[] = {"zero-nothing",     "zero-ones",
-                               "zero-outward",     "zero-inward",
-                               "zero-one-more",    "zero-one-less",
-                               "zero-may-trim",    "zero-4m",
-                               "zero-2g",          "zero-stale-read",
-                               "zero-fua",         "fast-errno",
-                               "fast-outside",     "fast-nothing",
-                               "declined-outside", "declined-errno",
-                               "trim-outward",     "trim-one-more",
-                               "trim-misplaced",   "trim-2g",
-                               "trim-error",       NULL};
+const char* const choices[] = {"zero-nothing",
+                               "zero-ones",
+                               "zero-outward",
+                               "zero-inward",
+                               "zero-one-more",
+                               "zero-one-less",
+                               "zero-may-trim",
+                               "zero-4m",
+                               "zero-2g",
+                               "zero-stale-read",
+                               "zero-fua",
+                               "fast-errno",
+                               "fast-outside",
+                               "fast-nothing",
+                               "declined-outside",
+                               "declined-errno",
+                               "trim-outward",
+                               "trim-one-more",
+                               "trim-misplaced",
+                               "trim-2g",
+                               "trim-error",
+                               "trim-others",
+                               NULL};
 
 #define MIB (UINT64_C(1024) * 1024)
 
@@ -21,7 +33,15 @@ static struct {
   uint8_t bytes[512];
 } last_read;
 
+static uint64_t trimmed, trimmed_end; /* the last trim, until something is written */
+
 static int space_pread(void* handle, void* buf, uint32_t count, uint64_t offset, uint32_t flags) {
+  uint64_t half = (uint64_t)disk_size / 2;
+  if (fault("trim-others") && trimmed <= offset && offset + count <= trimmed_end &&
+      (offset + count <= half || offset >= half)) {
+    memcpy(buf, disk + (offset < half ? offset + half : offset - half), count);
+    return 0;
+  }
   if (!fault("zero-stale-read") || count != sizeof last_read.bytes)
     return disk_pread(handle, buf, count, offset, flags);
   if (!last_read.valid || last_read.offset != offset) memcpy(last_read.bytes, disk + offset, count);
@@ -34,6 +54,7 @@ static int space_pread(void* handle, void* buf, uint32_t count, uint64_t offset,
 static int space_pwrite(void* handle, const void* buf, uint32_t count, uint64_t offset,
                         uint32_t flags) {
   last_read.valid = false; /* the write path remembers what .zero forgets */
+  if (offset < trimmed_end && trimmed < offset + count) trimmed_end = 0;
   return disk_pwrite(handle, buf, count, offset, flags);
 }
 
@@ -46,6 +67,7 @@ static void clear_with_int(uint32_t count, uint64_t offset) {
 static int space_zero(void* handle, uint32_t count, uint64_t offset, uint32_t flags) {
   uint64_t end = offset + count;
   (void)handle;
+  if (offset < trimmed_end && trimmed < end) trimmed_end = 0;
   if (flags & NBDKIT_FLAG_FAST_ZERO) {
     if (fault("fast-errno")) return fail(EINVAL, "cannot zero fast");
     if (fault("fast-nothing")) return 0;
@@ -106,6 +128,10 @@ static int space_trim(void* handle, uint32_t count, uint64_t offset, uint32_t fl
   if (fault("trim-misplaced")) { /* takes the number of a 4096-byte block for one of 512 */
     offset /= 8;
     end /= 8;
+  }
+  if (fault("trim-others")) { /* the block is the next owner's, but still in the map */
+    trimmed = offset;
+    trimmed_end = end;
   }
   disk_clear(offset, end);
   return 0;

@@ -29,6 +29,7 @@ enum class IncidentKind : std::uint8_t {
   no_error_message,      // failed, and nbdkit_error was not called during the callback
   no_errno,              // data callback failed without an errno for the client
   errno_on_success,      // nbdkit_set_error, then success
+  errno_lost,            // data callback failed with an errno that the client is told as EINVAL
   missing_callback,      // announced (can_write, can_flush...) but the callback is absent
   fua_without_flush,     // FUA emulation needed .flush and there is none
   extent_not_contiguous,  // nbdkit_add_extent refused: gap or overlap

@@ -1,0 +1,116 @@
+/* faulty-errors: a disk with one bad page, that gets failing wrong. */
+#include "fault.h"
+
+const char* const choices[] = {
+    "set-on-success",   "lost-enoent",        "lost-enotsup", "newline",
+    "empty-message",    "next-fails",         "breaks",       "lock-kept",
+    "leak-descriptor",  "leak-memory",        "leak-open",    "exhausted-crash",
+    "exhausted-silent", "exhausted-for-good", "format",       NULL};
+
+/* What every handle holds: a file of its own, as plugins that serve files do. */
+struct handle {
+  FILE* file;
+};
+
+#define BAD (UINT64_C(256) * 1024)
+
+static bool broken;                /* a request has failed, and that is not over */
+static bool refusing;              /* an open has failed, and that is not over */
+static void* volatile last_leaked; /* or the compiler would leave it out */
+
+static int errors_config(const char* key, const char* value) {
+  if (fault("format") && strcmp(key, "size") != 0 && strcmp(key, "fault") != 0) {
+    char text[256];
+    snprintf(text, sizeof text, "unknown parameter %s=%s", key, value);
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-security"
+    nbdkit_error(text);
+#pragma GCC diagnostic pop
+    return -1;
+  }
+  return disk_config(key, value);
+}
+
+static void* errors_open(int readonly) {
+  (void)readonly;
+  const char* name = nbdkit_export_name();
+  struct handle* handle = calloc(1, sizeof *handle);
+  if (!handle || refusing) {
+    nbdkit_error("out of resources");
+    free(handle);
+    return NULL;
+  }
+  if (name && *name) {
+    nbdkit_error("there is no export '%s'", name);
+    if (!fault("leak-open")) free(handle);
+    last_leaked = handle;
+    return NULL;
+  }
+  handle->file = fopen("/dev/null", "re");
+  if (fault("exhausted-crash")) {
+    (void)fgetc(handle->file);
+  } else if (!handle->file) {
+    if (!fault("exhausted-silent")) nbdkit_error("/dev/null: %m");
+    refusing = fault("exhausted-for-good");
+    free(handle);
+    return NULL;
+  }
+  return handle;
+}
+
+static void errors_close(void* p) {
+  struct handle* handle = p;
+  fclose(handle->file);
+  free(handle);
+}
+
+static bool touches_bad_page(uint32_t count, uint64_t offset) {
+  return offset < BAD + PAGE && offset + count > BAD;
+}
+
+/* Refuses what touches the bad page: 0, or -1 after saying why. */
+static int refuse(uint32_t count, uint64_t offset) {
+  disk_lock();
+  bool bad = touches_bad_page(count, offset);
+  bool later = broken && !bad;
+  broken = (broken && fault("breaks")) || (bad && (fault("breaks") || fault("next-fails")));
+  if (bad && fault("leak-descriptor")) last_leaked = fopen("/dev/null", "re");
+  if (bad && fault("leak-memory")) last_leaked = malloc(100);
+  if (!bad || !fault("lock-kept")) disk_unlock();
+  if (later) return fail(EIO, "an earlier request failed");
+  if (!bad) return 0;
+  if (fault("lost-enoent")) return fail(ENOENT, "no such page");
+  if (fault("lost-enotsup")) return fail(ENOTSUP, "this page cannot be used");
+  if (fault("newline")) return fail(EIO, "bad page\n");
+  if (fault("empty-message")) return fail(EIO, "");
+  return fail(EIO, "bad page");
+}
+
+static int errors_pread(void* handle, void* buf, uint32_t count, uint64_t offset, uint32_t flags) {
+  if (refuse(count, offset) == -1) return -1;
+  return disk_pread(handle, buf, count, offset, flags);
+}
+
+static int errors_pwrite(void* handle, const void* buf, uint32_t count, uint64_t offset,
+                         uint32_t flags) {
+  if (refuse(count, offset) == -1) return -1;
+  if (fault("set-on-success")) nbdkit_set_error(ENOSPC);
+  return disk_pwrite(handle, buf, count, offset, flags);
+}
+
+static struct nbdkit_plugin plugin = {
+    .name = "faulty-errors",
+    .version = "0.1.0",
+    .unload = disk_unload,
+    .config = errors_config,
+    .config_help = DISK_CONFIG_HELP,
+    .get_ready = disk_get_ready,
+    .open = errors_open,
+    .close = errors_close,
+    .get_size = disk_get_size,
+    .can_multi_conn = disk_yes,
+    .pread = errors_pread,
+    .pwrite = errors_pwrite,
+    .flush = disk_flush,
+};
+NBDKIT_REGISTER_PLUGIN(plugin)
