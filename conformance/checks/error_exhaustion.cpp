@@ -141,6 +141,10 @@ const Registration registration{{
     .not_applicable = {},
     .run =
         [](CheckRun& run) {
+          // Nobody translates EMFILE for the client: EIO, and what becomes of
+          // EMFILE itself (EINVAL), will do.
+          run.incidents().expect(IncidentKind::no_errno);
+          run.incidents().expect(IncidentKind::errno_lost);
           const auto server = run.serve();
           if (!server) return;
           Exhaustion(run, *server).run();

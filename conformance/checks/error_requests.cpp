@@ -49,7 +49,7 @@ class Errors {
     }
     const bool refuses_names = second_ && refused_name();
     if (refused.empty() && !refuses_names)
-      return run_.unknown("nothing that it was asked for failed");
+      return run_.not_applicable("nothing it was asked for failed");
     find_good(run_.subject().info.can_write);
     if (good_.empty()) return run_.unknown("no place of it can be read or written reliably");
     set_phase("making requests fail");

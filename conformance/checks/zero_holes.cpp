@@ -102,7 +102,7 @@ void run_check(CheckRun& run) {
     Client client(*server);
     if (!client.open(run.request().export_name)) return run.failed_to_start(client.failure());
     if (open_storage() > before) {
-      run.unknown("its data may be in files or behind sockets, whose holes mean something else");
+      run.not_applicable("data not in memory: holes may be reserved space");
     } else {
       Holes holes(run, client);
       const std::uint64_t size = run.subject().info.size;

@@ -193,7 +193,7 @@ def cut_short(report):
             if check["status"] == "unknown" and CUT_SHORT.search(check["reason"])]
 
 
-def differences(row, report, undecided):
+def differences(row, report):
     """What is not as the table says."""
     too_little_time = cut_short(report)
     found = {finding["rule"] for finding in report["findings"]}
@@ -206,8 +206,7 @@ def differences(row, report, undecided):
     wrong += [f"{check['id']} is {check['status']}: {check['reason']}"
               for check in report["checks"]
               if check["status"] in ("unknown", "crashed", "hung") and not found
-              and check["id"] not in too_little_time
-              and not (check["status"] == "unknown" and check["id"] in undecided)]
+              and check["id"] not in too_little_time]
     if one_of and not found & set(one_of):
         wrong.append("missing one of " + ", ".join(one_of))
     verdict = row.get("verdict", "nonconformant" if expected or one_of else "conformant")
@@ -324,7 +323,7 @@ def main():
         except Skip as reason:
             table.skipped(row, str(reason))
         else:
-            table.finished(row, report, output, differences(row, report, document["undecided"]))
+            table.finished(row, report, output, differences(row, report))
 
     begin = time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
