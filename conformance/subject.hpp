@@ -28,6 +28,7 @@ struct Subject {
   // Data outlive the process (a file, a server): checks must not run at once.
   bool external_storage = false;
   std::uint64_t nanoseconds_per_read = 0;  // typical small read, for budgets
+  std::vector<std::string> arguments;  // with which it was probed
   // Remarks of the probe for a person: "per-connection disks", ...
   std::vector<std::string> remarks;
 

@@ -1,7 +1,9 @@
 // The file is loaded and plugin_init called, as nbdkit does first of all; the
 // struct it returns is looked at before anything in it is trusted.
 #include <dlfcn.h>
+#include <elf.h>
 #include <fmt/format.h>
+#include <link.h>
 
 #include <algorithm>
 #include <cstddef>
@@ -138,6 +140,28 @@ void compare(CheckRun& run, const Declared& first, const Declared& second) {
       "the same contents each time");
 }
 
+// nbdkit -D NAME.FLAG=N stores an int; `library` exports all of them.
+void debug_flags(CheckRun& run, void* library, const std::string& path, std::string name) {
+  const auto elf = read_elf(path);
+  if (!elf || library == nullptr) return;
+  name += "_debug_";
+  for (const std::string& symbol : elf->defined) {
+    if (!symbol.starts_with(name)) continue;
+    const void* address = ::dlsym(library, symbol.c_str());
+    Dl_info where{};
+    void* extra = nullptr;
+    if (address == nullptr || ::dladdr1(address, &where, &extra, RTLD_DL_SYMENT) == 0) continue;
+    const auto* entry = static_cast<const ElfW(Sym)*>(extra);
+    if (entry == nullptr || ELF64_ST_TYPE(entry->st_info) != STT_OBJECT) continue;
+    if (entry->st_size == sizeof(int)) continue;
+    return add(run, "abi.debug-flags",
+               fmt::format("{} is a variable of {} bytes; nbdkit -D writes an int to it.", symbol,
+                           entry->st_size),
+               "NBDKIT_DLL_PUBLIC int NAME_debug_FLAG = 0;",
+               fmt::format("{} bytes", entry->st_size));
+  }
+}
+
 void run_check(CheckRun& run) {
   const auto resolved = resolve_plugin(run.request().plugin, run.server_options().plugin_dir);
   if (!resolved) return run.unknown(resolved.error().message);
@@ -168,6 +192,7 @@ void run_check(CheckRun& run) {
     if (failure.is_users_mistake()) return run.unknown(failure.message);
     return add(run, rule_for(failure.kind), failure.message + ".", expected_by(failure.kind));
   }
+  debug_flags(run, library, path, plugin->facts().name);
   if (declared != nullptr) compare(run, first, copy_of(plugin->plugin_struct()));
   const int model = plugin->facts().static_thread_model;
   if (model < 0 || model > static_cast<int>(ThreadModel::parallel))
@@ -181,7 +206,7 @@ const Registration registration{{
     .summary = "the file loads, plugin_init returns a struct nbdkit accepts",
     .rules = {"abi.loads", "abi.plugin-init", "abi.init-stable", "abi.api-version",
               "abi.struct-size", "abi.thread-model", "abi.required-callbacks", "abi.name",
-              "abi.strings", "abi.callbacks"},
+              "abi.strings", "abi.callbacks", "abi.debug-flags"},
     .not_applicable = {},
     .run = run_check,
     .static_only = true,

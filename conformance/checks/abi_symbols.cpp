@@ -2,6 +2,7 @@
 #include <dlfcn.h>
 #include <fmt/format.h>
 #include <link.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
@@ -71,6 +72,39 @@ void executable_stack(CheckRun& run, const ElfFacts& elf) {
   run.violated(std::move(v));
 }
 
+void text_relocations(CheckRun& run, const ElfFacts& elf) {
+  if (!elf.text_relocations) return;
+  Violation v;
+  v.rule = "abi.text-relocations";
+  v.message =
+      "The file has relocations in its code: the loader makes the code writable to apply them, or "
+      "refuses where the system forbids that.";
+  v.expected = "position-independent code, no DT_TEXTREL";
+  v.actual = "DT_TEXTREL";
+  run.violated(std::move(v));
+}
+
+// Directories where somebody else can put a library.
+bool is_unsafe(const std::string& directory) {
+  if (directory.starts_with("$ORIGIN") || directory.starts_with("${ORIGIN}")) return false;
+  if (!directory.starts_with('/')) return true;  // relative to wherever nbdkit is started
+  struct stat status {};
+  return ::stat(directory.c_str(), &status) == 0 && (status.st_mode & S_IWOTH) != 0;
+}
+
+void search_path(CheckRun& run, const ElfFacts& elf) {
+  const auto unsafe = std::find_if(elf.runpath.begin(), elf.runpath.end(), is_unsafe);
+  if (unsafe == elf.runpath.end()) return;
+  Violation v;
+  v.rule = "abi.search-path";
+  v.message = fmt::format(
+      "The file has the loader search for libraries in \"{}\", where anybody may have put one.",
+      *unsafe);
+  v.expected = "no RPATH or RUNPATH, or directories that belong to the system or to $ORIGIN";
+  v.actual = fmt::format("RPATH or RUNPATH: {}", listed(elf.runpath));
+  run.violated(std::move(v));
+}
+
 // nbdkit exports them for filters; nbdkit-plugin.h does not declare them.  (The
 // two _free functions come with nbdkit's own clean-up macros, unused.)
 constexpr std::array<std::string_view, 12> filter_functions = {
@@ -96,7 +130,8 @@ void filter_calls(CheckRun& run, const ElfFacts& elf) {
 const Registration registration{{
     .id = "abi.symbols",
     .summary = "what the file exports and needs",
-    .rules = {"abi.exports", "abi.executable-stack", "abi.no-filter-functions"},
+    .rules = {"abi.exports", "abi.executable-stack", "abi.no-filter-functions",
+              "abi.text-relocations", "abi.search-path"},
     .not_applicable = {},
     .run =
         [](CheckRun& run) {
@@ -107,6 +142,8 @@ const Registration registration{{
           if (!elf) return run.unknown(elf.error().message);
           exports(run, *elf);
           executable_stack(run, *elf);
+          text_relocations(run, *elf);
+          search_path(run, *elf);
           filter_calls(run, *elf);
         },
     .static_only = true,

@@ -21,6 +21,8 @@ struct Difference {
 };
 
 std::optional<Difference> difference(const ExportInfo& a, const ExportInfo& b) {
+  const BlockSize block_a = a.block_size.value_or(BlockSize{});
+  const BlockSize block_b = b.block_size.value_or(BlockSize{});
   const std::array all{
       Difference{".get_size", a.size, b.size},
       Difference{".can_write", a.can_write, b.can_write},
@@ -33,6 +35,9 @@ std::optional<Difference> difference(const ExportInfo& a, const ExportInfo& b) {
       Difference{".can_multi_conn", a.multi_conn, b.multi_conn},
       Difference{".can_cache", a.cache, b.cache},
       Difference{".can_extents", a.can_extents, b.can_extents},
+      Difference{".block_size (minimum)", block_a.minimum, block_b.minimum},
+      Difference{".block_size (preferred)", block_a.preferred, block_b.preferred},
+      Difference{".block_size (maximum)", block_a.maximum, block_b.maximum},
   };
   for (const Difference& one : all)
     if (one.first != one.second) return one;

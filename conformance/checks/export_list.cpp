@@ -1,11 +1,13 @@
 // NBD_OPT_LIST: what is listed is well formed and can be opened.
 #include <fmt/format.h>
 
+#include <optional>
 #include <set>
 
 #include "checks/check_run.hpp"
 #include "checks/client.hpp"
 #include "nbdcheck/status_page.hpp"
+#include "text/printable.hpp"
 
 namespace nbdcheck {
 namespace {
@@ -31,6 +33,51 @@ void judge_unique(CheckRun& run, const ExportList& list) {
   }
 }
 
+void judge_text(CheckRun& run, const ExportList& list) {
+  for (const Export& entry : list.exports())
+    for (const std::string& text : {entry.name, entry.description}) {
+      if (valid_utf8(text) == text) continue;
+      Violation v;
+      v.rule = "export.utf8";
+      v.message = fmt::format(".list_exports listed {}, which is not UTF-8.", quote(text));
+      v.expected = "names and descriptions in UTF-8";
+      return run.violated(std::move(v));
+    }
+}
+
+// Either may be left out.
+void judge_description(CheckRun& run, const Export& entry, const ExportInfo& info) {
+  if (entry.description.empty() || !info.description || info.description->empty()) return;
+  if (*info.description == entry.description) return;
+  Violation v;
+  v.rule = "export.description";
+  v.message = fmt::format("The export {} is described in two ways.", quote(entry.name));
+  v.expected = fmt::format("{}, as in the list", quote(entry.description));
+  v.actual = fmt::format("{}, from .export_description", quote(*info.description));
+  run.violated(std::move(v));
+}
+
+// A client that names no export gets the one the plugin itself has named.
+void judge_default(CheckRun& run, Server& server) {
+  Client client(server);
+  if (!client.connect()) return;
+  run.incidents().forget_errors();
+  std::optional<Failure> failure;
+  client.run([&](Connection& connection) {
+    if (auto info = connection.info(""); !info) failure = std::move(info.error());
+  });
+  run.count_operations(1);
+  // NULL: there is no default export.
+  if (!failure || failure->where == Callback::default_export || failure->where == Callback::none)
+    return;
+  Violation v;
+  v.rule = "export.default-opens";
+  v.message = ".default_export names an export, but a client that asks for the default is refused.";
+  v.expected = "an export that opens, or NULL from .default_export";
+  v.actual = fmt::format("{} (error: {})", failure->message, run.incidents().last_error());
+  run.violated(std::move(v));
+}
+
 // Another client, because a list of thousands of names must not make one
 // connection open them all.
 void judge_openable(CheckRun& run, Server& server, const ExportList& list) {
@@ -40,10 +87,15 @@ void judge_openable(CheckRun& run, Server& server, const ExportList& list) {
     Client client(server);
     if (!client.connect()) return;
     run.incidents().forget_errors();
-    bool ok = false;
-    client.run([&](Connection& connection) { ok = connection.info(entry.name).has_value(); });
+    std::optional<ExportInfo> info;
+    client.run([&](Connection& connection) {
+      if (auto answer = connection.info(entry.name)) info = std::move(*answer);
+    });
     run.count_operations(1);
-    if (ok) continue;
+    if (info) {
+      judge_description(run, entry, *info);
+      continue;
+    }
     Violation v;
     v.rule = "export.listed-opens";
     v.message = fmt::format(
@@ -57,7 +109,8 @@ void judge_openable(CheckRun& run, Server& server, const ExportList& list) {
 const Registration registration{{
     .id = "export.list",
     .summary = "the listed exports are well formed and can be opened",
-    .rules = {"export.list", "export.listed-opens"},
+    .rules = {"export.list", "export.listed-opens", "export.utf8", "export.description",
+              "export.default-opens"},
     .not_applicable = not_applicable,
     .run =
         [](CheckRun& run) {
@@ -74,8 +127,10 @@ const Registration registration{{
           }
           run.count_operations(1);
           judge_unique(run, list);
+          judge_text(run, list);
           set_phase("opening the listed exports");
           judge_openable(run, *server, list);
+          if (run.subject().has("default_export")) judge_default(run, *server);
           server->stop();
           run.report_incidents();
         },

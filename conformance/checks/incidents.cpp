@@ -80,6 +80,8 @@ std::string_view rule_of(IncidentKind kind, Callback callback) {
     case IncidentKind::exports_foreign:
     case IncidentKind::export_name_null:
       return "export.list";
+    case IncidentKind::string_freed:
+      return "export.returned-strings";
     case IncidentKind::nanosleep_too_early:
       return "lifecycle.no-early-sleep";
     case IncidentKind::filter_function:

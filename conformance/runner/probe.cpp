@@ -126,6 +126,7 @@ void probe(CheckRun& run, const std::function<void(const Subject&)>& answer) {
   Subject subject;
   subject.plugin = server->plugin().facts();
   subject.thread_model = server->thread_model();
+  subject.arguments = run.request().arguments;
   bool opened = false;
   on_connection_thread([&] { opened = Probe(run, *server).run(subject); });
   if (!opened) return;

@@ -12,10 +12,10 @@
 namespace nbdcheck {
 namespace {
 
-constexpr std::array<std::string_view, 11> rules = {
-    "process.crash",        "process.hang",      "process.exit",         "process.memory",
-    "process.descriptors",  "process.leftovers", "process.forked-copy",  "data.buffer-overrun",
-    "data.buffer-modified", "data.buffer-kept",  "data.buffer-alignment"};
+constexpr std::array<std::string_view, 12> rules = {
+    "process.crash",        "process.hang",      "process.exit",          "process.memory",
+    "process.descriptors",  "process.leftovers", "process.forked-copy",   "data.buffer-overrun",
+    "data.buffer-modified", "data.buffer-kept",  "data.buffer-alignment", "export.interned-kept"};
 
 std::string signal_name(int number) {
   const char* abbreviation = ::sigabbrev_np(number);
@@ -116,7 +116,13 @@ std::string_view rule_by_phase(const ChildEnd& end, std::string_view usual) {
 Finding crash(const ChildEnd& end, const std::string& check) {
   Finding finding;
   const bool memory_signal = end.signal == SIGSEGV || end.signal == SIGBUS;
-  if (memory_signal && end.fault_in_guard) {
+  if (memory_signal && end.fault_in_guard && check == "export.strings") {
+    // That check has no other guarded memory.
+    finding = make("export.interned-kept", check,
+                   fmt::format("The plugin read a string that was interned for a connection which "
+                               "has ended, {}.",
+                               where(end)));
+  } else if (memory_signal && end.fault_in_guard) {
     const std::string_view rule = guard_rule(end);
     finding = make(rule, check, guard_message(rule, end));
   } else if (check == "data.odd-buffers" && memory_signal &&

@@ -173,6 +173,7 @@ json subject_out(const Subject& subject) {
           {"stable_contents", subject.stable_contents},
           {"external_storage", subject.external_storage},
           {"nanoseconds_per_read", subject.nanoseconds_per_read},
+          {"arguments", out(subject.arguments)},
           {"remarks", out(subject.remarks)}};
 }
 
@@ -185,6 +186,7 @@ void subject_in(const json& value, Subject& subject) {
   in(value.at("stable_contents"), subject.stable_contents);
   in(value.at("external_storage"), subject.external_storage);
   in(value.at("nanoseconds_per_read"), subject.nanoseconds_per_read);
+  in(value.at("arguments"), subject.arguments);
   in(value.at("remarks"), subject.remarks);
 }
 

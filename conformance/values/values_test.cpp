@@ -65,6 +65,7 @@ Job full_job() {
   job.subject.stable_contents = false;
   job.subject.external_storage = true;
   job.subject.nanoseconds_per_read = 99;
+  job.subject.arguments = {"a=1"};
   job.subject.remarks = {"one", "two"};
   job.seconds = 0.1;
   job.operations = 1U << 30;

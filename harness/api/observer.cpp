@@ -36,6 +36,7 @@ constexpr std::array<std::string_view, static_cast<std::size_t>(IncidentKind::co
         "export-name-null",
         "default-export-invalid",
         "description-invalid",
+        "string-freed",
         "no-context",
         "intern-race",
         "nanosleep-too-early",

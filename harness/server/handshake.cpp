@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "server/call.hpp"
+#include "server/freed_memory.hpp"
 
 namespace nbdcheck {
 namespace {
@@ -15,6 +16,24 @@ std::optional<Failure> check_usable(const Connection::Impl& connection) {
   if (connection.finished || connection.dropped) return not_usable("the connection has ended");
   if (connection.open) return not_usable("the connection has left the handshake");
   return std::nullopt;
+}
+
+// A string that the plugin returned to the function whose frame is `frame`:
+// nbdkit-plugin(3) "STRING LIFETIME".
+std::string returned_string(Server::Impl& server, Callback callback, const char* text,
+                            const void* frame) {
+  const char* gone = nullptr;
+  std::string copy;
+  if (in_ended_frame(text, frame)) {
+    gone = "on the stack, in a variable of a function that has ended";
+  } else {
+    copy = server.options.guard_strings ? read_late(text) : std::string(text);
+    if (copy.find(freed_memory_mark) != std::string::npos) gone = "in memory that was freed";
+  }
+  if (gone == nullptr) return copy;
+  server.report(IncidentKind::string_freed, callback,
+                fmt::format(".{} returned a string that lies {}", name(callback), gone));
+  return {};
 }
 
 }  // namespace
@@ -45,7 +64,8 @@ Connection::Impl::Impl(Server::Impl& its_server, int its_number)
     : server(its_server),
       table(its_server.table),
       number(its_number),
-      connection_lock(its_server.gate) {}
+      connection_lock(its_server.gate),
+      interned(its_server.options.guard_strings) {}
 
 Connection::Impl::~Impl() = default;
 
@@ -69,7 +89,8 @@ const std::string* Connection::Impl::default_export() {
     }
     // NULL is a way to say that there is no default export.
     if (text != nullptr) {
-      std::string name(text);
+      std::string name =
+          returned_string(server, Callback::default_export, text, __builtin_frame_address(0));
       if (name.size() > ExportList::max_string) {
         server.report(
             IncidentKind::default_export_invalid, Callback::default_export,
@@ -186,7 +207,8 @@ std::optional<std::string> Connection::Impl::ask_description() {
   const char* text = invoke(server, Callback::export_description,
                             [&] { return table->export_description(handle); });
   if (text == nullptr) return std::nullopt;
-  std::string description(text);
+  std::string description =
+      returned_string(server, Callback::export_description, text, __builtin_frame_address(0));
   if (description.size() > ExportList::max_string) {
     server.report(IncidentKind::description_invalid, Callback::export_description,
                   fmt::format(".export_description returned {} bytes, more than 4096: it is not "

@@ -31,9 +31,21 @@
 #define EXIT_LOAD 20
 #define PRINT_CONSTRUCTOR 21
 #define LOAD_ONCE 22
+#define DEBUG_LONG 23
+#define TEXT_RELOCATION 24
+#define SEARCH_PATH 25 /* given to the linker */
 
 #if ABI_FAULT == UNRESOLVED
 extern int nbdkit_reference_no_such_function(void);
+#endif
+
+#if ABI_FAULT == DEBUG_LONG
+/* The flag's name begins with the plugin's, which then cannot have a dash. */
+#undef ABI_NAME
+#define ABI_NAME "faultyabi"
+NBDKIT_DLL_PUBLIC long faultyabi_debug_requests;
+#elif ABI_FAULT == TEXT_RELOCATION
+__asm__(".text\n.balign 8\n.quad plugin_init\n");
 #endif
 
 static void abi_load(void) {

@@ -19,6 +19,8 @@ const char* const choices[] = {"write-2",
                                "block-max",
                                "block-unset",
                                "block-silent",
+                               "block-allocates",
+                               "block-changes",
                                "readonly-writes",
                                "default-too-long",
                                "description-too-long",
@@ -30,6 +32,7 @@ const char* const choices[] = {"write-2",
                                NULL};
 
 static unsigned can_trim_calls, get_size_calls;
+static void* allocated; /* for block-allocates, where the first request counts on it */
 
 static void* capability_open(int readonly) {
   if (readonly && fault("readonly-writes")) disk[0] ^= 0xff;
@@ -92,7 +95,16 @@ static int capability_can_cache(void* handle) {
 static int capability_block_size(void* handle, uint32_t* minimum, uint32_t* preferred,
                                  uint32_t* maximum) {
   (void)handle;
+  static uint32_t calls;
   if (fault("block-silent")) return -1;
+  free(allocated);
+  allocated = malloc(PAGE);
+  if (fault("block-changes") && calls++ % 2) {
+    *minimum = 1;
+    *preferred = 8192;
+    *maximum = UINT32_MAX;
+    return 0;
+  }
   *minimum = fault("block-min-3") ? 3 : fault("block-order") ? 8192 : 1;
   *preferred = 4096;
   if (!fault("block-unset")) *maximum = fault("block-max") ? 2048 : UINT32_MAX;
@@ -125,6 +137,18 @@ static const char* capability_export_description(void* handle) {
   return fault("description-too-long") ? too_long() : "a disk";
 }
 
+static int capability_pread(void* handle, void* buf, uint32_t count, uint64_t offset,
+                            uint32_t flags) {
+  if (fault("block-allocates") && !allocated) abort();
+  return disk_pread(handle, buf, count, offset, flags);
+}
+
+static void capability_unload(void) {
+  free(allocated);
+  allocated = NULL;
+  disk_unload();
+}
+
 static int capability_thread_model(void) {
   if (fault("thread-model-minus-2")) return -2;
   if (fault("thread-model-7")) return 7;
@@ -139,7 +163,7 @@ static int capability_trim(void* handle, uint32_t count, uint64_t offset, uint32
 static struct nbdkit_plugin plugin = {
     .name = "faulty-capability",
     .version = "0.1.0",
-    .unload = disk_unload,
+    .unload = capability_unload,
     .config = disk_config,
     .config_help = DISK_CONFIG_HELP,
     .thread_model = capability_thread_model,
@@ -156,7 +180,7 @@ static struct nbdkit_plugin plugin = {
     .can_multi_conn = capability_can_multi_conn,
     .can_fua = capability_can_fua,
     .can_cache = capability_can_cache,
-    .pread = disk_pread,
+    .pread = capability_pread,
     .pwrite = disk_pwrite,
     .flush = disk_flush,
     .trim = capability_trim,

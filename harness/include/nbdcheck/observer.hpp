@@ -44,6 +44,7 @@ enum class IncidentKind : std::uint8_t {
   export_name_null,      // nbdkit_add_export(..., NULL, ...): real nbdkit crashes
   default_export_invalid,  // over 4096 bytes
   description_invalid,   // over 4096 bytes
+  string_freed,          // a returned string lay in memory that was free again
   no_context,            // nbdkit_export_name or nbdkit_is_tls where there is no context
   intern_race,           // two threads interning on one connection at once
   nanosleep_too_early,   // nbdkit_nanosleep before serving: real nbdkit may abort

@@ -38,6 +38,9 @@ struct ServerOptions {
   bool single = false;        // nbdkit -s: nbdkit_stdio_safe() is 0 throughout
   bool trace = false;         // call Observer::on_call and on_return
   std::vector<std::string> debug_flags = {};  // values of nbdkit -D: "NAME.FLAG=N"
+  // Strings interned for a connection become inaccessible when it ends, and
+  // those that the plugin returns are read after free memory was written over.
+  bool guard_strings = false;
   std::size_t host_struct_size = sizeof(PluginStruct);
   std::string plugin_dir = default_plugin_dir();
   // Redirect fds 0 and 1 to /dev/null between get_ready and after_fork, as

@@ -1,0 +1,88 @@
+// The same plugin in an nbdkit that knows less of the struct: it copies the
+// fields that it knows, and never calls what comes after them.  "We also try
+// (but cannot guarantee) to support plugins compiled against a newer version ...
+// although the plugin may have reduced functionality" (nbdkit-plugin(3) "API and
+// ABI guarantee for C plugins"): less, then, but not a crash.
+#include <fmt/format.h>
+
+#include <array>
+#include <cstddef>
+
+#include "checks/client.hpp"
+#include "checks/configured_life.hpp"
+#include "nbdcheck/status_page.hpp"
+
+namespace nbdcheck {
+namespace {
+
+struct Release {
+  const char* version;
+  std::size_t struct_size;
+};
+// Ascending.  A plugin with .after_fork needs a server that calls it; what it
+// starts there it may count on.
+constexpr std::array releases{
+    Release{"1.18", offsetof(PluginStruct, after_fork)},
+    Release{"1.22", offsetof(PluginStruct, default_export)},
+    Release{"1.24", offsetof(PluginStruct, cleanup)},
+    Release{"1.26", offsetof(PluginStruct, block_size)},
+};
+
+// The oldest in which something that the plugin has is missing.
+const Release* oldest(const Subject& subject) {
+  const bool after_fork = subject.has("after_fork");
+  bool loses = false;
+  for (const char* late :
+       {"list_exports", "default_export", "export_description", "cleanup", "block_size"})
+    loses = loses || subject.has(late);
+  if (!loses) return nullptr;
+  for (const Release& release : releases) {
+    if (after_fork && release.struct_size <= offsetof(PluginStruct, after_fork)) continue;
+    if (release.struct_size < subject.plugin.struct_size) return &release;
+  }
+  return nullptr;
+}
+
+std::string visit(Server& server, const CheckRun& run) {
+  Client client(server);
+  if (!client.open(run.request().export_name)) return "not opened";
+  for (const Place& place : sample_places(run.subject())) {
+    std::vector<std::byte> data(place.count);
+    if (place.offset + place.count <= client.info().size) client.read(data, place.offset);
+  }
+  return "read";
+}
+
+const Registration registration{{
+    .id = "abi.older-server",
+    .summary = "an older nbdkit that ignores the newer callbacks is no crash",
+    .rules = {"abi.older-server"},
+    .not_applicable = [](const Subject& subject) -> std::string {
+      return oldest(subject) == nullptr ? "no callback that an older nbdkit lacks" : "";
+    },
+    .run =
+        [](CheckRun& run) {
+          const Release& release = *oldest(run.subject());
+          set_phase("serving from an older nbdkit");
+          ServerOptions options = run.server_options();
+          options.host_struct_size = release.struct_size;
+          const LifeEnd end = run_life(run, {run.request().arguments, options,
+                                             [&](Server& server) { return visit(server, run); }});
+          run.count_operations(1);
+          if (!end.died()) return;
+          Violation v;
+          v.rule = "abi.older-server";
+          v.message = fmt::format(
+              "nbdkit {} knows {} bytes of struct nbdkit_plugin and calls none of the callbacks "
+              "behind them; there the plugin ended {} {}.",
+              release.version, release.struct_size, end.step.starts_with('.') ? "in" : "while",
+              end.step);
+          v.expected = "less functionality, or an error from a callback";
+          v.actual = end.end == TrialEnd::Kind::killed ? signal_abbreviation(end.code)
+                                                       : fmt::format("exit({})", end.code);
+          run.violated(std::move(v));
+        },
+}};
+
+}  // namespace
+}  // namespace nbdcheck
