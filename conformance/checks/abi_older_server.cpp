@@ -5,6 +5,7 @@
 // ABI guarantee for C plugins"): less, then, but not a crash.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 
@@ -19,8 +20,7 @@ struct Release {
   const char* version;
   std::size_t struct_size;
 };
-// Ascending.  A plugin with .after_fork needs a server that calls it; what it
-// starts there it may count on.
+// Ascending.
 constexpr std::array releases{
     Release{"1.18", offsetof(PluginStruct, after_fork)},
     Release{"1.22", offsetof(PluginStruct, default_export)},
@@ -28,17 +28,34 @@ constexpr std::array releases{
     Release{"1.26", offsetof(PluginStruct, block_size)},
 };
 
-// The oldest in which something that the plugin has is missing.
+struct Late {
+  const char* callback;
+  std::size_t offset;
+};
+// What a plugin can do without.
+constexpr std::array optional{
+    Late{"list_exports", offsetof(PluginStruct, list_exports)},
+    Late{"export_description", offsetof(PluginStruct, export_description)},
+    Late{"cleanup", offsetof(PluginStruct, cleanup)},
+    Late{"block_size", offsetof(PluginStruct, block_size)},
+};
+// What it may count on: what it starts in .after_fork, and that nobody asks for
+// "" where .default_export has another name for it.
+constexpr std::array essential{
+    Late{"after_fork", offsetof(PluginStruct, after_fork)},
+    Late{"default_export", offsetof(PluginStruct, default_export)},
+};
+
+// The oldest in which all is there that is needed and something is missing.
 const Release* oldest(const Subject& subject) {
-  const bool after_fork = subject.has("after_fork");
-  bool loses = false;
-  for (const char* late :
-       {"list_exports", "default_export", "export_description", "cleanup", "block_size"})
-    loses = loses || subject.has(late);
-  if (!loses) return nullptr;
+  const auto lacks = [&](const Release& release, const Late& late) {
+    return subject.has(late.callback) && late.offset >= release.struct_size;
+  };
   for (const Release& release : releases) {
-    if (after_fork && release.struct_size <= offsetof(PluginStruct, after_fork)) continue;
-    if (release.struct_size < subject.plugin.struct_size) return &release;
+    if (release.struct_size >= subject.plugin.struct_size) continue;
+    if (std::ranges::any_of(essential, [&](const Late& l) { return lacks(release, l); })) continue;
+    if (std::ranges::any_of(optional, [&](const Late& l) { return lacks(release, l); }))
+      return &release;
   }
   return nullptr;
 }

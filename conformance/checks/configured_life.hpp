@@ -75,13 +75,12 @@ std::string nothing_given(const Subject& subject);
 // ones, unless the plugin is so slow to start that the time is up before.
 class LifeBudget {
  public:
-  explicit LifeBudget(CheckRun& run);
+  explicit LifeBudget(const CheckRun& run);
 
-  // Counts one.  False: no more; where time was short the check is undecided.
+  // Counts one.  False: no more.
   bool take();
 
  private:
-  CheckRun& run_;
   int left_;
   std::chrono::steady_clock::time_point end_;
 };
