@@ -59,6 +59,7 @@ static int shrunk_pread(void* handle, void* buf, uint32_t count, uint64_t offset
   uint8_t* to = buf;
   while (count > 0) {
     ssize_t r = pread(fd, to, count, (off_t)offset);
+    if (r == -1 && errno == EINTR) continue;
     if (r == -1) return fail(errno, "pread");
     if (r == 0) {
       if (fault("zeroes")) memset(to, 0, count);
@@ -78,6 +79,7 @@ static int shrunk_pwrite(void* handle, const void* buf, uint32_t count, uint64_t
   const uint8_t* from = buf;
   while (count > 0) {
     ssize_t r = pwrite(fd, from, count, (off_t)offset);
+    if (r == -1 && errno == EINTR) continue;
     if (r == -1) return fail(errno, "pwrite");
     from += r;
     offset += (uint64_t)r;
@@ -89,7 +91,7 @@ static int shrunk_pwrite(void* handle, const void* buf, uint32_t count, uint64_t
 static int shrunk_flush(void* handle, uint32_t flags) {
   (void)handle;
   (void)flags;
-  return fdatasync(fd) == 0 ? 0 : fail(errno, "fdatasync");
+  return fdatasync(fd) == 0 ? 0 : fail(errno == EINTR ? EIO : errno, "fdatasync");
 }
 
 static struct nbdkit_plugin plugin = {

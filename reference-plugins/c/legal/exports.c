@@ -99,8 +99,7 @@ static int exports_pread(void* handle, void* buf, uint32_t count, uint64_t offse
   struct handle* h = handle;
   if (h->fd < 0) return disk_pread(handle, buf, count, offset, flags);
   if (pread(h->fd, buf, count, (off_t)offset) == (ssize_t)count) return 0;
-  nbdkit_error("the file has become shorter");
-  return -1;
+  return fail(EIO, "the file cannot be read, or has become shorter");
 }
 
 static struct nbdkit_plugin plugin = {
