@@ -42,6 +42,8 @@ std::optional<std::string> backing_file(const std::vector<std::string>& argument
 // In the copy: what a read of the part that is gone gives.  Where the export
 // cannot be written to, nothing is known of what was there.
 std::string read_what_is_gone(CheckRun& run, Server& server, const std::string& file) {
+  // What is beyond the end has no errno of its own: EIO, nbdkit's choice, is right.
+  run.incidents().expect(IncidentKind::no_errno);
   const Subject& subject = run.subject();
   const auto places = sample_places(subject);
   const Place last = places.back();
