@@ -87,6 +87,10 @@ const Registration registration{{
                                              [&](Server& server) { return visit(server, run); }});
           run.count_operations(1);
           if (!end.died()) return;
+          const LifeEnd control =
+              run_life(run, {run.request().arguments, run.server_options(),
+                             [&](Server& server) { return visit(server, run); }});
+          if (control.died()) return run.unknown("the plugin ends like that on any nbdkit");
           Violation v;
           v.rule = "abi.older-server";
           v.message = fmt::format(

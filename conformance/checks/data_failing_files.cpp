@@ -209,6 +209,7 @@ const Registration registration{{
           // The calls fail with what no file answers by itself (EINTR): passing
           // that on is no fault of a plugin's.
           run.incidents().expect(IncidentKind::errno_lost);
+          run.incidents().expect(IncidentKind::no_errno);
           WatchedPlugin plugin(run);
           bool met = false;
           const auto story = [&] {

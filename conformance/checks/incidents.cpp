@@ -20,6 +20,11 @@ std::uint64_t bit(IncidentKind kind) {
 }  // namespace
 
 std::string_view rule_of(IncidentKind kind, Callback callback) {
+  // nbdkit_add_extent explains its own refusals; .extents passes them on.
+  if (callback == Callback::extents &&
+      (kind == IncidentKind::no_errno || kind == IncidentKind::errno_on_success ||
+       kind == IncidentKind::errno_lost))
+    return "";
   switch (kind) {
     case IncidentKind::return_value:
       return is_data_callback(callback) ? "data.return-value" : "lifecycle.return-value";

@@ -108,7 +108,9 @@ Finding make(std::string_view id, const std::string& check, std::string message)
 
 // An end whose cause is known from when it came.
 std::string_view rule_by_phase(const ChildEnd& end, std::string_view usual) {
-  if (end.phase == phase_no_descriptor) return "error.exhaustion";
+  // What dies when it stops does so with descriptors, too.
+  const bool stopping = end.callback == Callback::cleanup || end.callback == Callback::unload;
+  if (end.phase == phase_no_descriptor && !stopping) return "error.exhaustion";
   if (end.phase == phase_after_error && end.kind == ChildEnd::Kind::hung) return "error.lock-held";
   return usual;
 }

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -102,8 +103,11 @@ static unsigned overflow(unsigned depth) { /* each call's result is needed: no t
   return overflow(depth + 1) + frame[(depth + 1) % sizeof frame];
 }
 
+static sem_t begun;
+
 static void* sleep_for_ever(void* unused) {
   (void)unused;
+  sem_post(&begun);
   for (;;) pause();
   return NULL;
 }
@@ -198,6 +202,7 @@ static void leak_thread(void) {
   if (threads < FORK_LIMIT && pthread_create(&thread, NULL, sleep_for_ever, NULL) == 0) {
     threads++;
     pthread_detach(thread);
+    sem_wait(&begun); /* or it might begin when its code is gone */
   }
 }
 

@@ -6,6 +6,7 @@
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 
 #include <fcntl.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -69,8 +70,11 @@ static void leave_zombie(void) {
   if (fork() == 0) _exit(0);
 }
 
+static sem_t begun;
+
 static void* sleep_for_ever(void* unused) {
   (void)unused;
+  sem_post(&begun);
   for (;;) pause();
   return NULL;
 }
@@ -80,6 +84,7 @@ static void leave_thread(void) {
   if (threads < THREAD_LIMIT && pthread_create(&thread, NULL, sleep_for_ever, NULL) == 0) {
     threads++;
     pthread_detach(thread);
+    sem_wait(&begun); /* or it might begin when its code is gone */
   }
 }
 
