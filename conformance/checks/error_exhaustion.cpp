@@ -9,6 +9,7 @@
 #include "checks/client.hpp"
 #include "checks/phases.hpp"
 #include "checks/provoke.hpp"
+#include "checks/sanitized.hpp"
 #include "nbdcheck/status_page.hpp"
 
 namespace nbdcheck {
@@ -138,7 +139,7 @@ const Registration registration{{
     .id = "error.exhaustion",
     .summary = "no file descriptor left: a failure with a message, and not for good",
     .rules = {"error.exhaustion", "error.recovers", "error.message-lifecycle"},
-    .not_applicable = {},
+    .not_applicable = [](const Subject&) -> std::string { return sanitized ? why_sanitized : ""; },
     .run =
         [](CheckRun& run) {
           // Nobody translates EMFILE for the client: EIO, and what becomes of

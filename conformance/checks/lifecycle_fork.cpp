@@ -12,6 +12,7 @@
 #include "checks/check_run.hpp"
 #include "checks/client.hpp"
 #include "checks/every_request.hpp"
+#include "checks/sanitized.hpp"
 #include "checks/trial.hpp"
 #include "nbdcheck/census.hpp"
 #include "nbdcheck/status_page.hpp"
@@ -262,7 +263,7 @@ const Registration registration{{
     .id = "lifecycle.fork",
     .summary = "serving in the background: a fork before .after_fork, and \"/\" as directory",
     .rules = {"lifecycle.fork", "lifecycle.runtime-fork", "config.relative-paths"},
-    .not_applicable = {},
+    .not_applicable = [](const Subject&) -> std::string { return sanitized ? why_sanitized : ""; },
     .run =
         [](CheckRun& run) {
           if (run.job().in_process) return run.unknown("needs a process of its own");
