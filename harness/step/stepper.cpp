@@ -1,0 +1,174 @@
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <map>
+
+#include <fmt/format.h>
+
+#include "nbdcheck/step.hpp"
+#include "step/trap.hpp"
+
+namespace nbdcheck {
+namespace {
+
+constexpr std::size_t longest_trace = 200'000;
+
+#if defined(__x86_64__)
+constexpr bool possible = true;
+#else
+constexpr bool possible = false;
+#endif
+
+// "" or why the plugin's text could not be made writable.
+std::string make_writable(const Code& code) {
+  const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  for (const CodeRange& range : code.ranges()) {
+    const std::uint64_t begin = range.begin / page * page;
+    const std::uint64_t end = (range.end + page - 1) / page * page;
+    if (::mprotect(reinterpret_cast<void*>(begin), end - begin,
+                   PROT_READ | PROT_WRITE | PROT_EXEC) != 0)
+      return fmt::format("breakpoints cannot be set in its code: {}", ::strerror(errno));
+  }
+  return "";
+}
+
+std::vector<std::uint64_t> functions_that_do_not_return() {
+  std::vector<std::uint64_t> result;
+  for (const char* name : {"longjmp", "_longjmp", "siglongjmp", "__longjmp_chk", "__cxa_throw",
+                           "__cxa_rethrow", "_Unwind_Resume", "_Unwind_RaiseException",
+                           "_Unwind_Resume_or_Rethrow", "setcontext", "swapcontext"}) {
+    if (void* address = ::dlsym(RTLD_DEFAULT, name); address != nullptr)
+      result.push_back(reinterpret_cast<std::uint64_t>(address));
+  }
+  return result;
+}
+
+class CallFile {
+ public:
+  explicit CallFile(int thread)
+      : fd_(::open(fmt::format("/proc/self/task/{}/syscall", thread).c_str(),
+                   O_RDONLY | O_CLOEXEC)) {}
+  ~CallFile() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  CallFile(const CallFile&) = delete;
+  CallFile& operator=(const CallFile&) = delete;
+  [[nodiscard]] int fd() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+std::vector<StepPoint> points_of(const std::vector<std::uint64_t>& trace, std::size_t& places) {
+  std::map<std::uint64_t, std::uint32_t> counts;
+  for (const std::uint64_t address : trace) ++counts[address];
+  places = counts.size();
+  std::map<std::uint64_t, std::uint32_t> seen;
+  std::vector<StepPoint> points;
+  for (const std::uint64_t address : trace) {
+    const std::uint32_t occurrence = ++seen[address];
+    const std::uint32_t last = counts[address];
+    if (occurrence <= 2 || occurrence + 1 >= last) points.push_back({address, occurrence});
+  }
+  return points;
+}
+
+}  // namespace
+
+Stepper::Stepper(Code code, std::vector<void*> entries)
+    : code_(std::move(code)), entries_(std::move(entries)) {}
+
+tl::expected<std::unique_ptr<Stepper>, std::string> Stepper::attach(Code code,
+                                                                    std::vector<void*> entries) {
+  if (!possible) return tl::unexpected(std::string("stepping is for x86-64 only"));
+  std::erase_if(
+      entries, [&](void* entry) { return !code.contains(reinterpret_cast<std::uint64_t>(entry)); });
+  std::sort(entries.begin(), entries.end());
+  entries.erase(std::unique(entries.begin(), entries.end()), entries.end());
+  if (entries.empty()) return tl::unexpected(std::string("its code was not found"));
+  if (std::string why = make_writable(code); !why.empty()) return tl::unexpected(std::move(why));
+  step::set_unreturning(functions_that_do_not_return());
+  step::install_handler();
+  return std::unique_ptr<Stepper>(new Stepper(std::move(code), std::move(entries)));
+}
+
+Stepper::~Stepper() = default;
+
+std::uint64_t Stepper::traps() const { return step::current().traps.load(); }
+
+Recording Stepper::record(StepThread& thread, const std::function<void()>& a) {
+  std::vector<std::uint64_t> entries;
+  for (void* entry : entries_) entries.push_back(reinterpret_cast<std::uint64_t>(entry));
+  step::Recorder recorder;
+  recorder.code = &code_;
+  recorder.entries = &entries;
+  recorder.at_entries = std::vector<step::Breakpoint>(entries.size());
+  recorder.trace.reserve(longest_trace);
+  step::Current& current = step::current();
+  Recording result;
+  thread.run([&] {
+    current.thread = ::gettid();
+    current.recorder = &recorder;
+    recorder.await_entry();
+    const auto begin = std::chrono::steady_clock::now();
+    a();
+    result.duration = std::chrono::steady_clock::now() - begin;
+    recorder.stop();
+    current.recorder = nullptr;
+    current.thread = 0;
+  });
+  result.instructions = recorder.trace.size();
+  std::size_t places = 0;
+  result.points = points_of(recorder.trace, places);
+  result.places = places;
+  result.complete = !recorder.lost && recorder.state == step::Recorder::State::waiting;
+  return result;
+}
+
+StepOutcome Stepper::explore(StepPoint point, StepThread& a_thread, const std::function<void()>& a,
+                             StepThread& b_thread, const std::function<void()>& b) {
+  step::Word go;
+  step::Word b_running;
+  step::Word b_done;
+  const CallFile call_file(b_thread.id());
+  step::Explorer explorer;
+  explorer.address = point.address;
+  explorer.wanted = point.occurrence;
+  explorer.go = &go;
+  explorer.b_running = &b_running;
+  explorer.b_done = &b_done;
+  explorer.b_call_file = call_file.fd();
+  explorer.patience = std::chrono::nanoseconds(std::chrono::milliseconds(20)).count();
+  step::Current& current = step::current();
+
+  b_thread.start([&] {
+    go.wait_while(0);
+    if (go.get() != 1) return;
+    b_running.set(1);
+    b();
+    b_done.set(1);
+  });
+  a_thread.start([&] {
+    current.thread = ::gettid();
+    current.explorer = &explorer;
+    explorer.at_point.plant(point.address);
+    a();
+    explorer.at_point.remove();
+    current.explorer = nullptr;
+    current.thread = 0;
+  });
+  StepOutcome outcome;
+  outcome.a_stuck = !a_thread.wait(limit_);
+  if (!explorer.reached) go.set(2);
+  outcome.b_stuck = !b_thread.wait(limit_);
+  outcome.reached = explorer.reached && !explorer.lost;
+  outcome.blocked = explorer.blocked;
+  return outcome;
+}
+
+}  // namespace nbdcheck
