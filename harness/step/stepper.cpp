@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "nbdcheck/step.hpp"
+#include "step/decode.hpp"
 #include "step/trap.hpp"
 
 namespace nbdcheck {
@@ -64,18 +65,26 @@ class CallFile {
   int fd_;
 };
 
-std::vector<StepPoint> points_of(const std::vector<std::uint64_t>& trace, std::size_t& places) {
+// Where to stop: at both ends of loops, and where what ran since the last stop
+// can have been seen by others.
+void choose_points(const std::vector<std::uint64_t>& trace, bool every, Recording& result) {
+  constexpr std::uint64_t outside = step::Recorder::from_outside;
   std::map<std::uint64_t, std::uint32_t> counts;
-  for (const std::uint64_t address : trace) ++counts[address];
-  places = counts.size();
+  for (const std::uint64_t address : trace) ++counts[address & ~outside];
+  result.instructions = trace.size();
+  result.places = counts.size();
   std::map<std::uint64_t, std::uint32_t> seen;
-  std::vector<StepPoint> points;
-  for (const std::uint64_t address : trace) {
+  bool news = true;
+  for (const std::uint64_t entry : trace) {
+    const std::uint64_t address = entry & ~outside;
     const std::uint32_t occurrence = ++seen[address];
     const std::uint32_t last = counts[address];
-    if (occurrence <= 2 || occurrence + 1 >= last) points.push_back({address, occurrence});
+    news = news || (entry & outside) != 0;
+    const bool chosen = (news || every) && (occurrence <= 2 || occurrence + 1 >= last);
+    if (chosen) result.points.push_back({address, occurrence});
+    news =
+        (news && !chosen) || step::touches_memory(reinterpret_cast<const std::uint8_t*>(address));
   }
-  return points;
 }
 
 }  // namespace
@@ -101,7 +110,7 @@ Stepper::~Stepper() = default;
 
 std::uint64_t Stepper::traps() const { return step::current().traps.load(); }
 
-Recording Stepper::record(StepThread& thread, const std::function<void()>& a) {
+Recording Stepper::record(StepThread& thread, const std::function<void()>& a, bool every) {
   std::vector<std::uint64_t> entries;
   for (void* entry : entries_) entries.push_back(reinterpret_cast<std::uint64_t>(entry));
   step::Recorder recorder;
@@ -122,10 +131,7 @@ Recording Stepper::record(StepThread& thread, const std::function<void()>& a) {
     current.recorder = nullptr;
     current.thread = 0;
   });
-  result.instructions = recorder.trace.size();
-  std::size_t places = 0;
-  result.points = points_of(recorder.trace, places);
-  result.places = places;
+  choose_points(recorder.trace, every, result);
   result.complete = !recorder.lost && recorder.state == step::Recorder::State::waiting;
   return result;
 }

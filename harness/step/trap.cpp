@@ -151,7 +151,7 @@ void Recorder::on_trap(ucontext_t& context, bool from_breakpoint) {
   at_return.remove();
   if (stack_pointer(context) >= return_stack) {
     state = State::stepping;
-    note(address, context);
+    note(address | Recorder::from_outside, context);
     set_stepping(context, true);
   } else {
     // A function called back from outside came by; ours is still to return.
@@ -163,7 +163,7 @@ void Recorder::on_trap(ucontext_t& context, bool from_breakpoint) {
 void Recorder::enter(ucontext_t& context) {
   state = State::stepping;
   entry_stack = stack_pointer(context);
-  note(program_counter(context), context);
+  note(program_counter(context) | from_outside, context);
   set_stepping(context, true);
 }
 
@@ -219,6 +219,7 @@ void Recorder::on_step(ucontext_t& context) {
     return;
   }
   if (code->contains(address)) {
+    const bool came_back = outside_steps != 0;
     outside_steps = 0;
     const bool again =
         trace.size() >= 2 && trace.back() == address && trace[trace.size() - 2] == address;
@@ -226,7 +227,7 @@ void Recorder::on_step(ucontext_t& context) {
       go_fast(context, address + length, stack);
       return;
     }
-    note(address, context);
+    note(came_back ? address | from_outside : address, context);
     return;
   }
   if (stack > entry_stack) {  // the callback has returned

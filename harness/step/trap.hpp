@@ -46,6 +46,8 @@ struct Recorder {
   std::uint64_t return_address = 0;  // of the call that is being run
   std::uint64_t return_stack = 0;    // the stack pointer then
   std::uint32_t outside_steps = 0;
+  // Added to an address: what ran before was not the plugin's code.
+  static constexpr std::uint64_t from_outside = std::uint64_t{1} << 63;
   std::vector<std::uint64_t> trace;  // reserved beforehand
   bool lost = false;
 

@@ -54,7 +54,8 @@ struct StepPoint {
 struct Recording {
   std::uint64_t instructions = 0;  // executed inside the plugin
   std::uint64_t places = 0;        // different ones
-  // Where to stop: each place at its first, second and last two executions.
+  // Where to stop: each place at its first, second and last two executions,
+  // where others can tell the difference to having stopped earlier.
   std::vector<StepPoint> points;
   bool complete = true;  // false: lost sight of the operation on the way
   std::chrono::nanoseconds duration{};
@@ -80,8 +81,8 @@ class Stepper {
   // How long an operation may take before it counts as stuck.
   void set_limit(std::chrono::milliseconds limit) { limit_ = limit; }
 
-  // Runs `a`, once.
-  Recording record(StepThread& thread, const std::function<void()>& a);
+  // Runs `a`, once.  `every`: also points that nobody can tell from others.
+  Recording record(StepThread& thread, const std::function<void()>& a, bool every = false);
   StepOutcome explore(StepPoint point, StepThread& a_thread, const std::function<void()>& a,
                       StepThread& b_thread, const std::function<void()>& b);
 
