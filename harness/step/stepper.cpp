@@ -17,8 +17,6 @@
 namespace nbdcheck {
 namespace {
 
-constexpr std::size_t longest_trace = 200'000;
-
 #if defined(__x86_64__)
 constexpr bool possible = true;
 #else
@@ -117,7 +115,7 @@ Recording Stepper::record(StepThread& thread, const std::function<void()>& a, bo
   recorder.code = &code_;
   recorder.entries = &entries;
   recorder.at_entries = std::vector<step::Breakpoint>(entries.size());
-  recorder.trace.reserve(longest_trace);
+  recorder.trace.reserve(longest_);
   step::Current& current = step::current();
   Recording result;
   thread.run([&] {
@@ -136,19 +134,36 @@ Recording Stepper::record(StepThread& thread, const std::function<void()>& a, bo
   return result;
 }
 
+// Locked for good is told sooner than slow: both wait for locks, and nothing
+// changes.
+bool Stepper::ends(StepThread& thread, int b_call_file, const std::atomic<bool>& b_began) const {
+  constexpr std::chrono::milliseconds look{100};
+  constexpr int enough = 15;
+  const CallFile call_file(thread.id());
+  int locked = 0;
+  for (auto waited = look; waited < limit_; waited += look) {
+    if (thread.wait(look)) return true;
+    const bool both =
+        b_began && step::waits_for_lock(call_file.fd()) && step::waits_for_lock(b_call_file);
+    locked = both ? locked + 1 : 0;
+    if (locked == enough) return false;
+  }
+  return thread.wait(look);
+}
+
 StepOutcome Stepper::explore(StepPoint point, StepThread& a_thread, const std::function<void()>& a,
                              StepThread& b_thread, const std::function<void()>& b) {
   step::Word go;
   step::Word b_running;
   step::Word b_done;
-  const CallFile call_file(b_thread.id());
+  const CallFile b_call_file(b_thread.id());
   step::Explorer explorer;
   explorer.address = point.address;
   explorer.wanted = point.occurrence;
   explorer.go = &go;
   explorer.b_running = &b_running;
   explorer.b_done = &b_done;
-  explorer.b_call_file = call_file.fd();
+  explorer.b_call_file = b_call_file.fd();
   explorer.patience = std::chrono::nanoseconds(std::chrono::milliseconds(20)).count();
   step::Current& current = step::current();
 
@@ -169,9 +184,9 @@ StepOutcome Stepper::explore(StepPoint point, StepThread& a_thread, const std::f
     current.thread = 0;
   });
   StepOutcome outcome;
-  outcome.a_stuck = !a_thread.wait(limit_);
+  outcome.a_stuck = !ends(a_thread, b_call_file.fd(), explorer.reached);
   if (!explorer.reached) go.set(2);
-  outcome.b_stuck = !b_thread.wait(limit_);
+  outcome.b_stuck = !ends(b_thread, b_call_file.fd(), explorer.reached);
   outcome.reached = explorer.reached && !explorer.lost;
   outcome.blocked = explorer.blocked;
   return outcome;

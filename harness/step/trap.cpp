@@ -87,6 +87,16 @@ bool is_unreturning(std::uint64_t address) {
   return std::find(unreturning.begin(), unreturning.end(), address) != unreturning.end();
 }
 
+bool waits_for_lock(int call_file) {
+  char text[32];
+  const ssize_t got = ::pread(call_file, text, sizeof text - 1, 0);
+  if (got <= 0 || text[0] < '0' || text[0] > '9') return false;  // "running", or "-1 ..."
+  int number = 0;
+  for (ssize_t i = 0; i < got && text[i] >= '0' && text[i] <= '9'; ++i)
+    number = number * 10 + (text[i] - '0');
+  return number == SYS_futex || number == SYS_flock || number == SYS_fcntl;
+}
+
 #if defined(__x86_64__)
 
 void install_handler() {
@@ -299,17 +309,6 @@ std::int64_t nanoseconds() {
   timespec time{};
   ::clock_gettime(CLOCK_MONOTONIC, &time);
   return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
-}
-
-// Whether a thread waits in a system call that locks are made of.
-bool waits_for_lock(int call_file) {
-  char text[32];
-  const ssize_t got = ::pread(call_file, text, sizeof text - 1, 0);
-  if (got <= 0 || text[0] < '0' || text[0] > '9') return false;  // "running", or "-1 ..."
-  int number = 0;
-  for (ssize_t i = 0; i < got && text[i] >= '0' && text[i] <= '9'; ++i)
-    number = number * 10 + (text[i] - '0');
-  return number == SYS_futex || number == SYS_flock || number == SYS_fcntl;
 }
 
 }  // namespace

@@ -72,7 +72,7 @@ struct Explorer {
   std::uint32_t wanted = 1;  // occurrence
   std::uint32_t seen = 0;
   bool stepping_over = false;
-  bool reached = false;
+  std::atomic<bool> reached{false};
   bool lost = false;
   bool blocked = false;
   Word* go = nullptr;  // 0: B waits, 1: it may run, 2: never
@@ -99,6 +99,10 @@ Current& current();
 
 // From here on SIGTRAP is ours; what is not for us goes to who had it before.
 void install_handler();
+
+// Whether a thread, whose /proc/self/task/TID/syscall this is, waits in a system
+// call that locks are made of.
+bool waits_for_lock(int call_file);
 
 // Calls of these do not come back to where they were made: they are followed
 // step by step.

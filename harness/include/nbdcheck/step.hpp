@@ -8,6 +8,7 @@
 // byte.  The plugin runs at full speed all but at the chosen instruction.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -57,7 +58,7 @@ struct Recording {
   // Where to stop: each place at its first, second and last two executions,
   // where others can tell the difference to having stopped earlier.
   std::vector<StepPoint> points;
-  bool complete = true;  // false: lost sight of the operation on the way
+  bool complete = true;  // false: too long, or lost sight of it on the way
   std::chrono::nanoseconds duration{};
 };
 
@@ -80,6 +81,8 @@ class Stepper {
 
   // How long an operation may take before it counts as stuck.
   void set_limit(std::chrono::milliseconds limit) { limit_ = limit; }
+  // After how many instructions a recording ends.
+  void set_longest(std::size_t instructions) { longest_ = instructions; }
 
   // Runs `a`, once.  `every`: also points that nobody can tell from others.
   Recording record(StepThread& thread, const std::function<void()>& a, bool every = false);
@@ -92,10 +95,12 @@ class Stepper {
 
  private:
   Stepper(Code code, std::vector<void*> entries);
+  bool ends(StepThread& thread, int b_call_file, const std::atomic<bool>& b_began) const;
 
   Code code_;
   std::vector<void*> entries_;
-  std::chrono::milliseconds limit_{5000};
+  std::chrono::milliseconds limit_{15000};
+  std::size_t longest_ = 20'000;
 };
 
 }  // namespace nbdcheck
