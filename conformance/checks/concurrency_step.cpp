@@ -11,11 +11,14 @@
 #include <algorithm>
 #include <atomic>
 #include <bit>
+#include <charconv>
 #include <chrono>
 #include <csignal>
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "checks/check_run.hpp"
@@ -197,7 +200,9 @@ class Exploration {
       if (used() > end) break;
       board_->point = i;
       area = (area + 1) % space_.areas;
-      if (!consider(session.meet(area, recording.points[i]), trial)) return false;
+      const Meeting meeting = session.meet(area, recording.points[i]);
+      if (meeting.clash && session.wrong_in_turn(area)) return true;
+      if (!consider(meeting, trial)) return false;
     }
     return true;
   }
@@ -241,6 +246,9 @@ class Exploration {
           },
           end);
       done += space_.areas - 1;
+      if (pending_.empty()) continue;
+      confirm(pair, known);
+      return;
     } while (!over_ && done < board_->total && used() < end);
   }
 
@@ -280,7 +288,30 @@ class Exploration {
             board_->complete = true;
           },
           end);
+      if (!pending_.empty()) return confirm(pair, known);
     }
+  }
+
+  // The same place in a new life, with one request after the other.
+  void confirm(std::size_t pair, bool known) {
+    const std::vector<std::string> found = std::exchange(pending_, {});
+    std::uint64_t area = 0;
+    std::from_chars(found[8].data(), found[8].data() + found[8].size(), area);
+    bool wrong = true;
+    live(
+        [&](const Trial* trial) {
+          StepSession session(run_, space_, pairs_[pair]);
+          if (!begun(session, trial)) return;
+          if (known) tell(session);
+          board_->point = session.wrong_in_turn(area) ? 1 : 0;
+          session.end();
+          board_->complete = true;
+        },
+        total());
+    wrong = !board_->complete || board_->point != 0;
+    if (over_ || wrong) return;
+    over_ = true;
+    report(rule_of(Clash::Kind::wrong), found);
   }
 
   // What the areas hold before anything is done: seen in a life of its own,
@@ -315,7 +346,10 @@ class Exploration {
     for (std::uint64_t area = 0; area < space_.areas; ++area) {
       auto ranges = session.extent_of(area);
       for (CollisionRange& range : ranges) {
-        range.before.assign(board_->known + at, board_->known + at + range.after.size());
+        const std::span<const std::byte> known(board_->known + at, range.after.size());
+        // Other contents may be made anew each time: identifiers, dates.
+        if (std::all_of(known.begin(), known.end(), [](std::byte b) { return b == std::byte{0}; }))
+          range.before.assign(known.begin(), known.end());
         at += range.after.size();
       }
       session.know(area, std::move(ranges));
@@ -360,9 +394,10 @@ class Exploration {
   static void say(const Trial* trial, const char* what, const Meeting& meeting,
                   const Clash& clash) {
     if (trial == nullptr) return;
-    trial->say(fmt::format("{1}{0}{2}{0}{3}{0}{4}{0}{5}{0}{6}{0}{7}{0}{8}", separator, what,
+    trial->say(fmt::format("{1}{0}{2}{0}{3}{0}{4}{0}{5}{0}{6}{0}{7}{0}{8}{0}{9}", separator, what,
                            meeting.requests[0], meeting.requests[1], meeting.place, clash.message,
-                           clash.expected, clash.actual, meeting.outcome.a_stuck ? "first" : ""));
+                           clash.expected, clash.actual, meeting.outcome.a_stuck ? "first" : "",
+                           meeting.area));
   }
 
   // Runs `body` in a copy, and takes in what it found.
@@ -409,8 +444,12 @@ class Exploration {
       over_ = true;
       run_.not_applicable(line[1]);
     }
-    if (line.size() != 8) return;
+    if (line.size() != 9) return;
     if (line[0] == rule_of(Clash::Kind::wrong)) {
+      if (pairs_[board_->pair].state != StepState::filled) {
+        pending_ = line;
+        return;
+      }
       over_ = true;
       report(rule_of(Clash::Kind::wrong), line);
     } else if (line[0] == rule_of(Clash::Kind::torn_sector) ||
@@ -459,7 +498,8 @@ class Exploration {
   SharedBoard board_;
   Clock::time_point begin_;
   bool over_ = false;
-  std::vector<std::string> torn_;
+  std::vector<std::string> torn_;                // the first
+  std::vector<std::string> pending_;             // wrong, and to be confirmed
   std::map<std::string, Recording> recordings_;  // of the life at work
 };
 

@@ -290,7 +290,6 @@ Recording StepSession::record(std::uint64_t area) {
   if (pair_.state != StepState::first_use) prepare(area, ranges);
   CollisionOp op = operation(pair_.a, area, tag_a);
   ExtentList list(op.offset, run_.subject().info.size);
-  run_.count_operations(1);
   Recording recording = stepper_->record(thread(0), [&] { perform(0, op, list); });
   close_extra();
   return recording;
@@ -358,48 +357,61 @@ void StepSession::settle() {
   open_connections();
 }
 
-bool StepSession::read_back(std::vector<CollisionRange>& ranges) {
+void StepSession::read_back(std::vector<CollisionRange>& ranges) {
   close_extra();
-  if (pair_.two_handles || pair_.opens()) settle();
-  if (!connections_[0]) return false;
-  bool ok = true;
+  const bool shared = run_.subject().persistence == Persistence::shared;
+  if (pair_.two_handles || (pair_.opens() && shared)) settle();
+  if (!connections_[0]) {
+    for (CollisionRange& range : ranges) range.after.clear();
+    return;
+  }
   homes_[0]->run([&] {
-    for (CollisionRange& range : ranges) {
-      if (connections_[0]->read(range.after, range.offset).ok()) continue;
-      range.after.clear();
-      ok = false;
-    }
+    for (CollisionRange& range : ranges)
+      if (!connections_[0]->read(range.after, range.offset).ok()) range.after.clear();
   });
-  return ok;
+}
+
+StepSession::Scene StepSession::scene(std::uint64_t area) {
+  Scene scene;
+  prepare(area, scene.ranges);
+  scene.ops = {operation(pair_.a, area, tag_a), operation(pair_.b, area, tag_b)};
+  for (const CollisionOp& op : scene.ops)
+    scene.lists.emplace_back(op.offset, run_.subject().info.size);
+  return scene;
+}
+
+std::optional<Clash> StepSession::judge(std::uint64_t area, Scene& scene) {
+  std::optional<Clash> clash = use_extra(area, scene.ranges);
+  read_back(scene.ranges);
+  return clash ? clash : judge(scene);
 }
 
 Meeting StepSession::meet(std::uint64_t area, StepPoint point) {
-  std::vector<CollisionRange> ranges;
-  prepare(area, ranges);
-  std::array<CollisionOp, 2> ops{operation(pair_.a, area, tag_a), operation(pair_.b, area, tag_b)};
-  std::array<ExtentList, 2> lists{ExtentList(ops[0].offset, run_.subject().info.size),
-                                  ExtentList(ops[1].offset, run_.subject().info.size)};
+  Scene scene = this->scene(area);
   Meeting meeting;
-  meeting.requests = {call_text(ops[0]), call_text(ops[1])};
+  meeting.area = area;
+  meeting.requests = {call_text(scene.ops[0]), call_text(scene.ops[1])};
   meeting.place = stepper_->code().place(point.address);
-  run_.count_operations(2);
   meeting.outcome = stepper_->explore(
-      point, thread(0), [&] { perform(0, ops[0], lists[0]); }, thread(1),
-      [&] { perform(1, ops[1], lists[1]); });
+      point, thread(0), [&] { perform(0, scene.ops[0], scene.lists[0]); }, thread(1),
+      [&] { perform(1, scene.ops[1], scene.lists[1]); });
   if (meeting.outcome.a_stuck || meeting.outcome.b_stuck) return meeting;
-  if (!meeting.outcome.reached) {
+  if (meeting.outcome.reached)
+    meeting.clash = judge(area, scene);
+  else
     close_extra();
-    return meeting;
-  }
-  meeting.clash = use_extra(area, ranges);
-  meeting.judged = read_back(ranges);
-  if (!meeting.clash) meeting.clash = judge(ops, lists, ranges);
   return meeting;
 }
 
-std::optional<Clash> StepSession::judge(std::span<CollisionOp, 2> ops,
-                                        std::span<ExtentList, 2> lists,
-                                        std::span<const CollisionRange> ranges) const {
+bool StepSession::wrong_in_turn(std::uint64_t area) {
+  Scene scene = this->scene(area);
+  for (const std::size_t side : {std::size_t{0}, std::size_t{1}})
+    thread(side).run([&] { perform(side, scene.ops[side], scene.lists[side]); });
+  return judge(area, scene).has_value();
+}
+
+std::optional<Clash> StepSession::judge(Scene& scene) const {
+  std::array<CollisionOp, 2>& ops = scene.ops;
   static const std::array<std::string, 2> names{"A", "B"};
   const Subject& subject = run_.subject();
   if (!subject.stable_contents || run_.request().unstable_contents) return std::nullopt;
@@ -410,7 +422,7 @@ std::optional<Clash> StepSession::judge(std::span<CollisionOp, 2> ops,
       for (CollisionOp& op : ops)
         if (op.kind == OpKind::read) op.succeeded = false;
   }
-  if (auto clash = judge_collision(ops, names, ranges)) return clash;
+  if (auto clash = judge_collision(ops, names, scene.ranges)) return clash;
   // Data that were there all the time are not to be told as zeroes.
   for (std::size_t i = 0; i < 2; ++i) {
     const CollisionOp& other = ops[1 - i];
@@ -418,7 +430,7 @@ std::optional<Clash> StepSession::judge(std::span<CollisionOp, 2> ops,
         pair_.state != StepState::filled || pair_.two_handles || other.kind == OpKind::trim ||
         other.kind == OpKind::zero)
       continue;
-    for (const Extent& extent : lists[i].extents()) {
+    for (const Extent& extent : scene.lists[i].extents()) {
       if ((extent.type & extent_zero) == 0 || extent.offset >= ops[i].offset + ops[i].count)
         continue;
       Clash clash;

@@ -22,7 +22,7 @@ struct Meeting {
   std::optional<Clash> clash;
   std::array<std::string, 2> requests;  // as calls
   std::string place;                    // where A was stopped
-  bool judged = true;                   // false: what is there could not be read
+  std::uint64_t area = 0;
 };
 
 class StepSession {
@@ -45,19 +45,30 @@ class StepSession {
 
   Recording record(std::uint64_t area);
   Meeting meet(std::uint64_t area, StepPoint point);
+  // Whether what they leave is wrong even when A and B run one after the other:
+  // then it is not for their meeting to blame.
+  bool wrong_in_turn(std::uint64_t area);
 
   [[nodiscard]] Stepper& stepper() { return *stepper_; }
   // Ends orderly; without it the destructor abandons everything.
   void end();
 
  private:
+  struct Scene {
+    std::vector<CollisionRange> ranges;
+    std::array<CollisionOp, 2> ops;
+    std::vector<ExtentList> lists;  // of each op
+  };
+
   [[nodiscard]] std::uint64_t start_of(const StepRequest& request, std::uint64_t area) const;
   [[nodiscard]] CollisionOp operation(const StepRequest& request, std::uint64_t area,
                                       std::uint32_t tag) const;
   void fill(std::vector<CollisionRange>& ranges);
   void prepare(std::uint64_t area, std::vector<CollisionRange>& ranges);
   void perform(std::size_t side, CollisionOp& op, ExtentList& list);
-  bool read_back(std::vector<CollisionRange>& ranges);
+  Scene scene(std::uint64_t area);
+  std::optional<Clash> judge(std::uint64_t area, Scene& scene);
+  void read_back(std::vector<CollisionRange>& ranges);
   void settle();
   bool open_connections();
   StepThread& thread(std::size_t side);
@@ -65,9 +76,7 @@ class StepSession {
   void close_extra();
   void close_all();
   std::unique_ptr<Connection> opened();
-  [[nodiscard]] std::optional<Clash> judge(std::span<CollisionOp, 2> ops,
-                                           std::span<ExtentList, 2> lists,
-                                           std::span<const CollisionRange> ranges) const;
+  [[nodiscard]] std::optional<Clash> judge(Scene& scene) const;
 
   CheckRun& run_;
   const StepSpace& space_;
