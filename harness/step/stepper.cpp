@@ -1,40 +1,25 @@
 #include <dlfcn.h>
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <map>
 
 #include <fmt/format.h>
 
 #include "nbdcheck/step.hpp"
 #include "step/decode.hpp"
+#include "step/random_traps.hpp"
 #include "step/trap.hpp"
 
 namespace nbdcheck {
 namespace {
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(NBDCHECK_SANITIZED)
 constexpr bool possible = true;
 #else
 constexpr bool possible = false;
 #endif
-
-// "" or why the plugin's text could not be made writable.
-std::string make_writable(const Code& code) {
-  const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-  for (const CodeRange& range : code.ranges()) {
-    const std::uint64_t begin = range.begin / page * page;
-    const std::uint64_t end = (range.end + page - 1) / page * page;
-    if (::mprotect(reinterpret_cast<void*>(begin), end - begin,
-                   PROT_READ | PROT_WRITE | PROT_EXEC) != 0)
-      return fmt::format("breakpoints cannot be set in its code: {}", ::strerror(errno));
-  }
-  return "";
-}
 
 std::vector<std::uint64_t> functions_that_do_not_return() {
   std::vector<std::uint64_t> result;
@@ -92,13 +77,16 @@ Stepper::Stepper(Code code, std::vector<void*> entries)
 
 tl::expected<std::unique_ptr<Stepper>, std::string> Stepper::attach(Code code,
                                                                     std::vector<void*> entries) {
-  if (!possible) return tl::unexpected(std::string("stepping is for x86-64 only"));
+  if (!possible)
+    return tl::unexpected(std::string(
+        "only on x86-64, and not in a build with a sanitizer, can it be stepped through"));
   std::erase_if(
       entries, [&](void* entry) { return !code.contains(reinterpret_cast<std::uint64_t>(entry)); });
   std::sort(entries.begin(), entries.end());
   entries.erase(std::unique(entries.begin(), entries.end()), entries.end());
   if (entries.empty()) return tl::unexpected(std::string("its code was not found"));
-  if (std::string why = make_writable(code); !why.empty()) return tl::unexpected(std::move(why));
+  if (std::string why = step::make_writable(code); !why.empty())
+    return tl::unexpected(std::move(why));
   step::set_unreturning(functions_that_do_not_return());
   step::install_handler();
   return std::unique_ptr<Stepper>(new Stepper(std::move(code), std::move(entries)));

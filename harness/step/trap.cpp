@@ -8,6 +8,8 @@
 #include <chrono>
 #include <ctime>
 
+#include "step/random_traps.hpp"
+
 namespace nbdcheck::step {
 namespace {
 
@@ -55,8 +57,12 @@ void on_signal(int signal, siginfo_t* info, void* argument) {
     return;
   }
   if (from_breakpoint) {
-    // A thread of the plugin's own, or a process that it forked.
     const std::uint64_t address = program_counter(context) - 1;
+    if (meets_random_trap(context, address)) {
+      errno = error;
+      return;
+    }
+    // A thread of the plugin's own, or a process that it forked.
     if (recorder != nullptr) recorder->drop(address);
     if (explorer != nullptr) explorer->drop(address);
     // Also when A took it out in the meantime.
