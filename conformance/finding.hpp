@@ -39,6 +39,9 @@ struct Finding {
   // Set once it is known:
   std::string plan_path;
   std::string replay_command;
+  std::string nbdsh_path;                   // script for the real nbdkit; may be empty
+  std::optional<bool> confirmed_on_nbdkit;  // whether it showed the bug there; not run: none
+  std::string on_nbdkit;                    // for a person: what came of it, or why there is none
   std::optional<Waived> waived;
 };
 

@@ -25,11 +25,18 @@ struct Request {
   Effort effort = Effort::standard;
   std::uint64_t seed = 0;
   bool atomic_consistency = false;
+  // The real nbdkit: a file, and its version; or else why there is none.
+  std::string nbdkit;
+  std::string nbdkit_version;
+  std::string no_nbdkit;
 };
 
 struct Job {
   // facts: load the plugin, and tell only what its registration says.
-  enum class Kind { probe, check, plan, facts };
+  // reproduce: run the script that shows a finding on the real nbdkit.
+  enum class Kind { probe, check, plan, facts, reproduce };
+  // Where a plan runs.
+  enum class Where { plugin, nbdkit };
   Kind kind = Kind::check;
   std::string check;  // id; empty for a probe
   Request request;
@@ -39,6 +46,12 @@ struct Job {
   std::string plan_text;          // Kind::plan: the sequence to run and judge
   std::string log_path;           // where the operations are logged
   bool second_probe = false;      // look for what the first probe wrote
+  Where where = Where::plugin;    // Kind::plan
+  std::string script;             // Kind::reproduce: its file
+  // The plugin is to run twice, each time from the same start: Children puts
+  // further copies of the backing files here.
+  bool twice = false;
+  std::vector<std::string> second_arguments;
   bool trial = false;             // Kind::plan: a candidate of shrinking, to be judged in a hurry
   // --in-process: the job does not run in a child, stdio is still the user's.
   // Never leaves this process, so it is not part of the JSON.

@@ -183,6 +183,18 @@ tl::expected<BackingFiles, std::string> BackingFiles::prepare(
   return Preparation(magic_config_key, scratch, write_in_place).run(arguments);
 }
 
+std::vector<BackingFiles::Named> BackingFiles::named(std::span<const std::string> arguments) const {
+  std::vector<Named> out;
+  for (std::size_t i = 0; i < arguments.size() && i < arguments_.size(); ++i) {
+    const Argument& known = arguments_[i];
+    if (known.copy < 0)
+      out.push_back({arguments[i], ""});
+    else
+      out.push_back({known.text, arguments[i].substr(known.text.size())});
+  }
+  return out;
+}
+
 tl::expected<std::vector<std::string>, std::string> BackingFiles::arguments_for(
     const std::string& directory) const {
   for (const Copy& copy : copies_) {

@@ -44,6 +44,15 @@ class BackingFiles {
   [[nodiscard]] tl::expected<std::vector<std::string>, std::string> arguments_for(
       const std::string& directory) const;
 
+  // What a script that does without this class has to copy: for each argument,
+  // what comes before the name of the file, and the name; none: the argument is
+  // used as it is.
+  struct Named {
+    std::string text;
+    std::string file;
+  };
+  [[nodiscard]] std::vector<Named> named(std::span<const std::string> arguments) const;
+
   // For a person: what was copied, what is left in place and what follows.
   [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }
   // The run must be read-only: something is in place that must not change.

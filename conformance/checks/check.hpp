@@ -29,6 +29,9 @@ struct Check {
   std::function<void(CheckRun&)> run;
   // Needs nothing but the file: runs even when the plugin cannot be started.
   bool static_only = false;
+  // Runs the plugin under the real nbdkit as well: not part of the quick
+  // profile, and the job has a second set of arguments.
+  bool beside_nbdkit = false;
 };
 
 // Sorted by id.

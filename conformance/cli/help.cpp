@@ -6,7 +6,7 @@ std::string help_text() {
   return R"(Usage: nbdcheck [options] PLUGIN [key=value ...]
        nbdcheck list [--rules|--checks] [--format=text|json]
        nbdcheck explain RULE
-       nbdcheck replay FILE.plan [--repeat=N] [options]
+       nbdcheck replay FILE.plan [--target=plugin|nbdkit] [--repeat=N] [options]
        nbdcheck judge HISTORY.jsonl [--consistency=regular|atomic]
 
 Checks that an nbdkit plugin keeps its contract.  PLUGIN and its arguments are
@@ -34,18 +34,21 @@ The plugin:
 
 How to run:
   --jobs=N             checks at the same time (default: one for each processor)
+  --nbdkit=PATH|none   the real nbdkit to run beside (default: found in PATH)
   --timeout=SECONDS    without progress for that long a check hangs
   --in-process         one check in this process, for a debugger; needs --only
 
 What comes out:
   --report=FORMAT:FILE write a report as well; FORMAT is json; repeatable
-  --artifacts=DIR      where reproducers (*.plan) go
+  --artifacts=DIR      where reproducers (*.plan, *.py) go
   --waivers=FILE       known findings, which do not decide the verdict (TOML)
   --fail-on=must|should|quality
                        the least severe finding to fail for (default: must)
   --color=auto|always|never
   --quiet              only findings and the last line
   --verbose            every check
+  --target=plugin|nbdkit
+                       replay: in process (the default) or in the real nbdkit
   --repeat=N           replay: run it N times
   --consistency=regular|atomic
                        judge: what reads may return (default: regular)

@@ -26,7 +26,7 @@ Error wrong(fmt::format_string<Args...> format, Args&&... args) {
 // complaints sound alike.
 struct Raw {
   std::string profile, time, seed, only, skip, jobs, timeout, persistence, exportname, artifacts,
-      waivers, fail_on, color, repeat, format, consistency;
+      waivers, fail_on, color, repeat, format, consistency, nbdkit, target;
   std::vector<std::string> reports;
   bool unstable_contents = false, readonly = false, write_in_place = false, in_process = false,
        quiet = false, verbose = false, rules = false, checks = false, version = false, help = false;
@@ -52,6 +52,8 @@ void declare(CLI::App& app, Raw& raw) {
   value("--repeat", raw.repeat);
   value("--consistency", raw.consistency);
   value("--format", raw.format);
+  value("--nbdkit", raw.nbdkit);
+  value("--target", raw.target);
   app.add_option_function<std::string>(
          "--report", [&raw](const std::string& text) { raw.reports.push_back(text); })
       ->trigger_on_parse();
@@ -87,6 +89,7 @@ constexpr Words<Options::Color, 3> colors{{{"auto", Options::Color::automatic},
                                            {"never", Options::Color::never}}};
 constexpr Words<Consistency, 2> consistencies{
     {{"regular", Consistency::regular}, {"atomic", Consistency::atomic}}};
+constexpr Words<bool, 2> targets{{{"plugin", false}, {"nbdkit", true}}};
 constexpr Words<bool, 2> formats{{{"text", false}, {"json", true}}};
 constexpr std::array<std::string_view, 1> report_formats{"json"};
 
@@ -289,10 +292,12 @@ tl::expected<Options, CliExit> parse_options(std::span<const std::string> argume
   reader.belongs("--checks", list, "list");
   reader.belongs("--format", list, "list");
   reader.belongs("--repeat", options.command == Options::Command::replay, "replay FILE.plan");
+  reader.belongs("--target", options.command == Options::Command::replay, "replay FILE.plan");
   reader.belongs("--consistency", options.command == Options::Command::judge,
                  "judge HISTORY.jsonl");
   reader.word("--consistency", raw.consistency, consistencies, options.consistency);
   reader.word("--format", raw.format, formats, options.list_as_json);
+  reader.word("--target", raw.target, targets, options.on_nbdkit);
   if (const auto repeat = reader.whole("--repeat", raw.repeat, 1U, 1'000'000U)) {
     options.repeat = *repeat;
   }
@@ -310,6 +315,7 @@ tl::expected<Options, CliExit> parse_options(std::span<const std::string> argume
   if (raw.quiet && raw.verbose) reader.fail("--quiet and --verbose exclude each other");
   options.artifacts = raw.artifacts;
   options.waivers = raw.waivers;
+  options.nbdkit = raw.nbdkit;
   options.export_name = raw.exportname;
   options.unstable_contents = raw.unstable_contents;
   options.readonly = raw.readonly;

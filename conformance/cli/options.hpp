@@ -43,6 +43,7 @@ struct Options {
   bool list_as_json = false;
   std::string rule;       // explain
   std::string plan_file;  // replay
+  bool on_nbdkit = false;  // --target=nbdkit
   unsigned repeat = 1;
   std::string history_file;  // judge
   Consistency consistency = Consistency::regular;
@@ -59,6 +60,7 @@ struct Options {
   bool readonly = false;
   std::string export_name;
   bool write_in_place = false;
+  std::string nbdkit;  // a file, or "none"; empty: to be found
 
   std::vector<ReportRequest> reports;
   std::string artifacts;  // empty: not given

@@ -47,7 +47,7 @@ TEST(Options, AllOfThem) {
               "--unstable-contents", "--persistence=per-connection", "--readonly", "--exportname=e",
               "--report=json:a:b", "--report=json:-", "--artifacts=dir", "--fail-on=quality",
               "--in-process", "--color=never", "--verbose", "--write-in-place",
-              "--seed=18446744073709551615"});
+              "--seed=18446744073709551615", "--nbdkit=/n"});
   EXPECT_EQ(options.seconds, 1.5);
   EXPECT_EQ(options.only, "^data\\.");
   EXPECT_EQ(options.skip, "[ab]");
@@ -57,6 +57,7 @@ TEST(Options, AllOfThem) {
               options.verbose && options.write_in_place);
   EXPECT_EQ(options.persistence, Persistence::per_connection);
   EXPECT_EQ(options.export_name, "e");
+  EXPECT_EQ(options.nbdkit, "/n");
   ASSERT_EQ(options.reports.size(), 2U);
   EXPECT_EQ(options.reports[0].path, "a:b");
   EXPECT_EQ(options.reports[1].path, "-");
@@ -118,7 +119,7 @@ TEST(Options, HelpFitsTheScreenAndNamesEveryOption) {
         "--persistence=", "-r, --readonly", "--exportname=",    "--report=",
         "--artifacts=",   "--fail-on=",     "--in-process",     "--color=",
         "--quiet",        "--verbose",      "--write-in-place", "--version",
-        "--help",         "--repeat="}) {
+        "--help",         "--repeat=",      "--target=",        "--nbdkit="}) {
     EXPECT_NE(help.find(option), std::string::npos) << option;
   }
 }
@@ -169,6 +170,8 @@ TEST(Options, EveryMistakeIsOneClearLine) {
       {{"p", "--rules"}, "--rules goes with 'nbdcheck list'"},
       {{"p", "--format=json"}, "--format goes with 'nbdcheck list'"},
       {{"p", "--repeat=2"}, "--repeat goes with 'nbdcheck replay FILE.plan'"},
+      {{"p", "--target=nbdkit"}, "--target goes with 'nbdcheck replay FILE.plan'"},
+      {{"replay", "f", "--target=x"}, "--target is one of plugin, nbdkit, not 'x'"},
       {{"list", "x"}, "too many arguments: 'x'"},
       {{"list", "--format=xml"}, "--format is one of text, json, not 'xml'"},
       {{"explain"}, "'nbdcheck explain' needs RULE, the id of a rule"},

@@ -26,6 +26,9 @@ tl::expected<Plan, std::string> load_plan(const std::string& path) {
   return plan;
 }
 
+// The rule that only the real nbdkit can show broken.
+constexpr std::string_view survives = "differential.nbdkit-survives";
+
 // What one run showed.
 struct Seen {
   std::vector<Finding> findings;
@@ -57,6 +60,13 @@ int replay_command(const Options& options) {
   wanted.seed = plan->seed;
   auto setup = Setup::make(wanted, plan->plugin, plan->arguments);
   if (!setup) return bad_input(setup.error());
+  const bool on_nbdkit = options.on_nbdkit || (plan->rule == survives && !plan->operations.empty());
+  if (on_nbdkit && plan->operations.empty())
+    return bad_input(
+        fmt::format("{}: the plan has no operations: it is the check {}, which runs in process",
+                    options.plan_file, plan->check));
+  if (on_nbdkit && (*setup)->request.nbdkit.empty())
+    return bad_input("--target=nbdkit: " + (*setup)->request.no_nbdkit);
   Children& children = (*setup)->children();
   const ChildLimits limits{(*setup)->stall, {}, options.in_process};
 
@@ -86,6 +96,7 @@ int replay_command(const Options& options) {
     job.check = plan->check;
     job.kind = plan->operations.empty() ? Job::Kind::check : Job::Kind::plan;
     if (job.kind == Job::Kind::plan) job.plan_text = to_text(*plan);
+    if (on_nbdkit) job.where = Job::Where::nbdkit;
     for (unsigned i = 0; i < options.repeat; ++i) {
       Seen seen = look(children.run(job, limits), plan->check);
       if (!seen.findings.empty()) ++shown;
@@ -96,6 +107,9 @@ int replay_command(const Options& options) {
     shown = last.findings.empty() ? 0 : options.repeat;
   }
 
+  if (on_nbdkit)
+    summary.notes.push_back("run in the real nbdkit " + (*setup)->request.nbdkit_version);
+  for (const std::string& note : summary.notes) std::printf("note: %s\n", note.c_str());
   const TerminalStyle style = terminal_style(options);
   for (Finding& finding : last.findings) {
     if (job.kind == Job::Kind::plan) finding.plan = *plan;
@@ -113,7 +127,7 @@ int replay_command(const Options& options) {
                 options.repeat == 1 ? "" : "s");
     return 0;
   }
-  for (const std::string& note : summary.notes) std::printf("note: %s\n", note.c_str());
+  if (!last.unknown.empty()) std::printf("note: %s\n", last.unknown.c_str());
   std::printf("%s: reproduced in %u of %u run%s\n", options.plan_file.c_str(), shown,
               options.repeat, options.repeat == 1 ? "" : "s");
   return 1;

@@ -42,6 +42,8 @@ RunnerOptions runner_options(const Options& options, const Setup& setup) {
   to.artifacts = options.artifacts.empty() ? "nbdcheck-artifacts" : options.artifacts;
   to.nbdcheck = setup.program;
   to.notes = setup.notes;
+  to.script = setup.script;
+  to.no_script = setup.no_script;
   return to;
 }
 

@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
+#include <system_error>
 
 #include "cli/terminal.hpp"
+#include "nbdcheck/nbdkit.hpp"
 #include "nbdcheck/sandbox.hpp"
 #include "nbdcheck/server.hpp"
 #include "text/printable.hpp"
@@ -38,6 +41,8 @@ tl::expected<std::unique_ptr<Setup>, std::string> Setup::make(
   if (options.timeout)
     setup->stall = std::chrono::milliseconds(static_cast<std::int64_t>(*options.timeout * 1000));
   setup->program = "nbdcheck";
+  if (auto beside = find_nbdkit(options.nbdkit, request); !beside)
+    return tl::unexpected(beside.error());
   request.arguments = arguments;
 
   auto pristine = setup->scratch_.subdirectory("pristine");
@@ -47,6 +52,12 @@ tl::expected<std::unique_ptr<Setup>, std::string> Setup::make(
   if (!backing) return tl::unexpected(backing.error());
   setup->backing_ = std::move(*backing);
   setup->notes = setup->backing_->notes();
+  std::error_code ignored;
+  setup->script.directory = std::filesystem::current_path(ignored);
+  for (BackingFiles::Named& argument : setup->backing_->named(arguments))
+    setup->script.arguments.push_back({std::move(argument.text), std::move(argument.file)});
+  if (options.write_in_place)
+    setup->no_script = "a script would write to the files themselves (--write-in-place)";
   setup->one_at_a_time = setup->backing_->shared_by_children();
   request.readonly = request.readonly || setup->backing_->force_readonly();
   const BackingFiles& files = *setup->backing_;
@@ -70,6 +81,23 @@ std::string Setup::magic_config_key(const std::vector<std::string>& arguments) c
   Children child(scratch_.path(), [](const std::string&) { return std::vector<std::string>(); });
   const JobReport report = child.run(job, {stall, {}, false});
   return report.subject ? report.subject->plugin.magic_config_key : "";
+}
+
+tl::expected<void, std::string> find_nbdkit(const std::string& wanted, Request& request) {
+  if (wanted == "none") {
+    request.no_nbdkit = "--nbdkit=none";
+    return {};
+  }
+  const auto found = NbdkitProgram::find(wanted);
+  if (found) {
+    request.nbdkit = found->path;
+    request.nbdkit_version = found->version;
+    return {};
+  }
+  // Who names a file wants it; else nbdcheck does without.
+  if (!wanted.empty()) return tl::unexpected("--nbdkit: " + found.error().message);
+  request.no_nbdkit = found.error().message;
+  return {};
 }
 
 int bad_input(const std::string& what) {

@@ -16,6 +16,7 @@
 #include "command/subject_file.hpp"
 #include "job.hpp"
 #include "report/event.hpp"
+#include "report/nbdsh.hpp"
 #include "runner/children.hpp"
 
 namespace nbdcheck {
@@ -33,7 +34,9 @@ class Setup {
   std::vector<std::string> notes;
   bool one_at_a_time = false;  // children share files: never two at once
   std::chrono::milliseconds stall{15000};
-  std::string program;  // how this command was called, for replay commands
+  NbdshContext script;    // of this run, for the scripts of its findings
+  std::string no_script;  // why none are written; empty: they are
+  std::string program;    // how this command was called, for replay commands
 
  private:
   explicit Setup(ScratchDirectory scratch);
@@ -44,6 +47,9 @@ class Setup {
   std::optional<BackingFiles> backing_;
   std::unique_ptr<Children> children_;
 };
+
+// The real nbdkit, as --nbdkit asks; the error is one line, for exit code 2.
+tl::expected<void, std::string> find_nbdkit(const std::string& wanted, Request& request);
 
 // Says it in one line on stderr; returns 2.
 int bad_input(const std::string& what);

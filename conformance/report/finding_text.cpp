@@ -86,6 +86,10 @@ std::string finding_text(const Finding& finding, const Paint& paint, int width) 
   if (!finding.replay_command.empty()) {
     fmt::format_to(out, "  replay    {}\n", printable(finding.replay_command));
   }
+  if (!finding.nbdsh_path.empty()) {
+    fmt::format_to(out, "  script    {}\n", printable(finding.nbdsh_path));
+  }
+  if (!finding.on_nbdkit.empty()) evidence(out, "nbdkit", finding.on_nbdkit);
   return text;
 }
 

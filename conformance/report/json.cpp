@@ -101,14 +101,16 @@ json finding_json(const Finding& finding) {
           {"actual", text_or_null(finding.actual)},
           {"details", texts(finding.details)},
           {"plan", text_or_null(finding.plan_path)},
-          {"nbdsh", nullptr},
+          {"nbdsh", text_or_null(finding.nbdsh_path)},
           {"operations", operations},
           {"original_operations",
            finding.original_operations == 0 ? json() : json(finding.original_operations)},
           {"calls", calls},
           {"occurrences", finding.occurrences},
           {"replay", text_or_null(finding.replay_command)},
-          {"confirmed_on_nbdkit", nullptr},
+          {"confirmed_on_nbdkit",
+           finding.confirmed_on_nbdkit ? json(*finding.confirmed_on_nbdkit) : json()},
+          {"on_nbdkit", text_or_null(finding.on_nbdkit)},
           {"waived", waived_json(finding.waived)}};
 }
 

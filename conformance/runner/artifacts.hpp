@@ -16,6 +16,9 @@ class Artifacts {
   // taken by something else.  Returns the path, "" when it could not be
   // written (then `error()` says why).
   std::string save(const Plan& plan, const std::string& rule);
+  // The script for the plan at that path, beside it: <rule>.py, executable.  An
+  // older one was made for the same plan, and is replaced.
+  std::string save_script(const std::string& script, const std::string& plan_path);
   [[nodiscard]] const std::string& error() const { return error_; }
 
  private:

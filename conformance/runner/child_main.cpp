@@ -3,38 +3,13 @@
 #include <cstdlib>
 
 #include "checks/check_run.hpp"
-#include "checks/sequence_check.hpp"
 #include "nbdcheck/sandbox.hpp"
+#include "runner/plan_job.hpp"
 #include "runner/probe.hpp"
+#include "runner/reproduce.hpp"
 #include "runner/wire.hpp"
 
 namespace nbdcheck {
-namespace {
-
-// Runs the operations of a plan file and judges them.
-void run_plan(CheckRun& run) {
-  auto plan = plan_from_text(run.job().plan_text);
-  if (!plan) {
-    run.unknown("the plan cannot be read: " + plan.error());
-    return;
-  }
-  SequenceOptions options = run.sequence_options();
-  options.buffers = plan->buffers;
-  if (run.job().trial) options.patience = 4;
-  options.rules.reopens = false;
-  if (run.subject().info.advertises_multi_conn) options.rules.shared = true;
-  for (const Operation& op : plan->operations) {
-    if (op.connection != 0) options.lanes = true;
-    if (op.kind == OpKind::close || op.connection != 0) options.rules.reopens = true;
-  }
-  if (options.lanes && run.subject().thread_model == ThreadModel::serialize_connections) {
-    run.unknown("the plan needs several connections; the plugin allows one at a time");
-    return;
-  }
-  run_fixed_sequence(run, plan->operations, options);
-}
-
-}  // namespace
 
 void run_job(const Job& job, const std::function<void(std::string_view)>& emit) {
   CheckRun::Output output;
@@ -64,6 +39,9 @@ void run_job(const Job& job, const std::function<void(std::string_view)>& emit) 
         subject.plugin = server->plugin().facts();
         emit(to_line({ChildEvent::Kind::subject, subject, {}, 0, "", 0}));
       }
+      break;
+    case Job::Kind::reproduce:
+      reproduce(job, emit);
       break;
     case Job::Kind::check:
       if (const Check* check = find_check(job.check))

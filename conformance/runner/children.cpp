@@ -27,6 +27,10 @@ void take(JobReport& report, std::string_view line) {
     case ChildEvent::Kind::not_applicable:
       report.not_applicable = event->text;
       break;
+    case ChildEvent::Kind::reproduced:
+      report.shown = event->shown;
+      report.script_output = std::move(event->text);
+      break;
     case ChildEvent::Kind::done:
       report.done = true;
       report.operations = event->operations;
@@ -59,6 +63,16 @@ JobReport Children::run(Job job, const ChildLimits& limits,
     report.end.kind = ChildEnd::Kind::not_started;
     report.end.message = arguments.error();
     return report;
+  }
+  if (job.twice) {
+    fs::create_directory(own + "/again", ignored);
+    auto arguments = arguments_for_(own + "/again");
+    if (!arguments) {
+      report.end.kind = ChildEnd::Kind::not_started;
+      report.end.message = arguments.error();
+      return report;
+    }
+    job.second_arguments = std::move(*arguments);
   }
   if (limits.in_process) {
     job.in_process = true;

@@ -19,9 +19,11 @@ struct JobReport {
   ChildEnd end;
   bool done = false;  // the final event came
   std::vector<ChildEvent> findings;
-  std::string unknown;  // why the check could not decide
+  std::string unknown;         // why the check could not decide
   std::string not_applicable;  // why it does not concern this plugin
   std::optional<Subject> subject;
+  std::optional<bool> shown;  // Kind::reproduce: whether the script showed the bug
+  std::string script_output;  // its last lines
   std::uint64_t operations = 0;
   double seconds = 0;
   std::vector<Operation> log;  // the sequence; only when there is a finding or a bad end
@@ -37,8 +39,8 @@ class Children {
  public:
   // The plugin's arguments for one child, whose copies of backing files go
   // into `directory`; the error is one line (no space left).
-  using ArgumentsFor =
-      std::function<tl::expected<std::vector<std::string>, std::string>(const std::string& directory)>;
+  using ArgumentsFor = std::function<tl::expected<std::vector<std::string>, std::string>(
+      const std::string& directory)>;
 
   // `scratch` exists.
   Children(std::string scratch, ArgumentsFor arguments_for);

@@ -43,6 +43,10 @@ int badness(Status status) {
   return 1;
 }
 
+bool only_on_nbdkit(const Finding& finding) {
+  return finding.rule == "differential.nbdkit-survives";
+}
+
 double seconds_since(std::chrono::steady_clock::time_point begin) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
@@ -159,8 +163,8 @@ bool Runner::probe() {
 void Runner::skip_inapplicable(std::vector<const Check*>& checks) {
   if (!summary_.subject) return;
   std::erase_if(checks, [&](const Check* check) {
-    if (!check->not_applicable) return false;
-    std::string why = check->not_applicable(*summary_.subject);
+    std::string why = check->beside_nbdkit ? no_nbdkit() : "";
+    if (why.empty() && check->not_applicable) why = check->not_applicable(*summary_.subject);
     if (why.empty()) return false;
     CheckResult result;
     result.id = check->id;
@@ -172,6 +176,13 @@ void Runner::skip_inapplicable(std::vector<const Check*>& checks) {
     return true;
   });
   total_checks_ = checks.size();
+}
+
+// Why no check runs beside the real nbdkit; "": they do.
+std::string Runner::no_nbdkit() const {
+  const Request& request = options_.request;
+  if (request.effort == Effort::quick) return "the quick profile does without nbdkit";
+  return request.nbdkit.empty() ? request.no_nbdkit : "";
 }
 
 void Runner::run_checks(const std::vector<const Check*>& checks) {
@@ -216,6 +227,7 @@ void Runner::run_share(const Share& share) {
     }
   }
   Job job = job_for(id);
+  job.twice = share.check->beside_nbdkit;
   job.seconds = share.seconds;
   job.operations = share.operations;
   if (share.round > 0)
@@ -377,6 +389,7 @@ Finding Runner::shrink_finding(const Finding& finding, const JobReport& report) 
     Job job = job_for(finding.check);
     job.kind = Job::Kind::plan;
     job.plan_text = to_text(candidate);
+    if (only_on_nbdkit(finding)) job.where = Job::Where::nbdkit;
     job.trial = trial;
     ++processes;
     const JobReport again =
@@ -458,8 +471,9 @@ void Runner::look_for_buffers(Finding& finding) {
 
 void Runner::add_finding(Finding finding) {
   const Plan plan = finding.plan ? *finding.plan : plan_for(finding, {});
-  const std::lock_guard lock(mutex_);
-  if (!summary_.findings.empty()) {
+  const std::lock_guard adding(adding_);
+  {
+    const std::lock_guard lock(mutex_);
     // Shrinking may have led to a rule that is known already.
     for (Finding& known : summary_.findings)
       if (known.rule == finding.rule && (known.plan || !finding.plan) &&
@@ -469,13 +483,16 @@ void Runner::add_finding(Finding finding) {
       }
   }
   finding.plan_path = artifacts_.save(plan, finding.rule);
+  if (!finding.plan_path.empty()) {
+    finding.replay_command =
+        fmt::format("{} replay {}", options_.nbdcheck, shell_quote(finding.plan_path));
+    show_on_nbdkit(finding, plan);
+  }
+  const std::lock_guard lock(mutex_);
   if (finding.plan_path.empty()) {
     const std::string note = "no reproducer was written: " + artifacts_.error();
     if (std::find(summary_.notes.begin(), summary_.notes.end(), note) == summary_.notes.end())
       summary_.notes.push_back(note);
-  } else {
-    finding.replay_command =
-        fmt::format("{} replay {}", options_.nbdcheck, shell_quote(finding.plan_path));
   }
   waive(finding);
   tell([&](Listener& l) { l.on_finding(finding); });

@@ -14,6 +14,7 @@
 
 #include "checks/check.hpp"
 #include "report/event.hpp"
+#include "report/nbdsh.hpp"
 #include "runner/artifacts.hpp"
 #include "runner/budget.hpp"
 #include "runner/children.hpp"
@@ -34,6 +35,8 @@ struct RunnerOptions {
   bool in_process = false;
   std::string artifacts;              // directory for reproducers
   std::string nbdcheck = "nbdcheck";  // for the replay command
+  NbdshContext script;                // for the scripts of findings
+  std::string no_script;              // why there are none
   std::vector<std::string> notes;
   // When the run began, for its time.
   std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();
@@ -58,6 +61,7 @@ class Runner {
   void finish_check(const Check& check);
   void collect(const std::string& check, JobReport report);
   void add_finding(Finding finding);
+  void show_on_nbdkit(Finding& finding, const Plan& plan);
   Finding shrink_finding(const Finding& finding, const JobReport& report);
   void count_shrinking(const Finding& finding, std::chrono::steady_clock::time_point begin,
                        unsigned processes);
@@ -69,6 +73,7 @@ class Runner {
   void conclude();
   void tell(const std::function<void(Listener&)>& what);
   [[nodiscard]] std::vector<Waiver> waivers() const;
+  [[nodiscard]] std::string no_nbdkit() const;
   [[nodiscard]] bool chosen(const Check& check) const;
   [[nodiscard]] Job job_for(const std::string& check) const;
   [[nodiscard]] Plan plan_for(const Finding& finding, std::vector<Operation> operations) const;
@@ -77,7 +82,8 @@ class Runner {
   Children& children_;
   std::vector<Listener*> listeners_;
   Artifacts artifacts_;
-  std::mutex mutex_;  // of everything below
+  std::mutex adding_;  // held while a finding is added, which may take a while
+  std::mutex mutex_;   // of everything below
   RunSummary summary_;
   std::map<std::string, CheckResult> results_;
   std::map<std::string, unsigned> rounds_left_;
@@ -88,7 +94,7 @@ class Runner {
   // Rule (or bad end) as first seen -> rule it was reported as.
   std::map<std::string, std::string> told_as_;
   std::map<Callback, unsigned> hangs_;  // checks that hung in it
-  std::string plain_fault_;  // rule that plain reads and writes break; empty: none
+  std::string plain_fault_;             // rule that plain reads and writes break; empty: none
 };
 
 }  // namespace nbdcheck

@@ -13,14 +13,10 @@ using nlohmann::json;
 json finding_out(const Finding& finding) {
   json details = json::array();
   for (const std::string& line : finding.details) details.push_back(escape(line));
-  return {{"rule", escape(finding.rule)},
-          {"severity", static_cast<int>(finding.severity)},
-          {"check", escape(finding.check)},
-          {"title", escape(finding.title)},
-          {"message", escape(finding.message)},
-          {"expected", escape(finding.expected)},
-          {"actual", escape(finding.actual)},
-          {"details", std::move(details)}};
+  return {{"rule", escape(finding.rule)},       {"severity", static_cast<int>(finding.severity)},
+          {"check", escape(finding.check)},     {"title", escape(finding.title)},
+          {"message", escape(finding.message)}, {"expected", escape(finding.expected)},
+          {"actual", escape(finding.actual)},   {"details", std::move(details)}};
 }
 
 std::string text_in(const json& value, const char* key) {
@@ -66,6 +62,9 @@ std::string to_line(const ChildEvent& event) {
     case ChildEvent::Kind::not_applicable:
       line = {{"event", "not-applicable"}, {"text", escape(event.text)}};
       break;
+    case ChildEvent::Kind::reproduced:
+      line = {{"event", "reproduced"}, {"shown", event.shown}, {"text", escape(event.text)}};
+      break;
     case ChildEvent::Kind::done:
       line = {{"event", "done"}, {"operations", event.operations}};
       break;
@@ -92,6 +91,10 @@ std::optional<ChildEvent> event_from_line(std::string_view text) {
       event.text = text_in(line, "text");
     } else if (kind == "not-applicable") {
       event.kind = ChildEvent::Kind::not_applicable;
+      event.text = text_in(line, "text");
+    } else if (kind == "reproduced") {
+      event.kind = ChildEvent::Kind::reproduced;
+      event.shown = line.at("shown").get<bool>();
       event.text = text_in(line, "text");
     } else if (kind == "done") {
       event.operations = line.at("operations").get<std::uint64_t>();

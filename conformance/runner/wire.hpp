@@ -15,9 +15,10 @@ struct ChildEvent {
   enum class Kind {
     subject,  // a probe's answer
     finding,
-    unknown,  // the check could not decide: `text` says why
+    unknown,         // the check could not decide: `text` says why
     not_applicable,  // it found that it does not concern this plugin: `text` says why
-    done,     // the check ran to its end
+    reproduced,      // of a script: `shown`, and what it printed last in `text`
+    done,            // the check ran to its end
   };
   Kind kind = Kind::done;
   Subject subject;
@@ -26,6 +27,7 @@ struct ChildEvent {
   std::uint64_t sequence_length = 0;
   std::string text;
   std::uint64_t operations = 0;
+  bool shown = false;
 };
 
 std::string to_line(const ChildEvent& event);

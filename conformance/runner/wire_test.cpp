@@ -48,6 +48,16 @@ TEST(Wire, TheOtherEventsComeThrough) {
   EXPECT_EQ(back->kind, ChildEvent::Kind::not_applicable);
   EXPECT_EQ(back->text, unknown.text);
 
+  ChildEvent reproduced;
+  reproduced.kind = ChildEvent::Kind::reproduced;
+  reproduced.shown = true;
+  reproduced.text = "expected\n\xff";
+  back = event_from_line(to_line(reproduced));
+  ASSERT_TRUE(back);
+  EXPECT_EQ(back->kind, ChildEvent::Kind::reproduced);
+  EXPECT_TRUE(back->shown);
+  EXPECT_EQ(back->text, reproduced.text);
+
   ChildEvent done;
   done.operations = UINT64_MAX;
   back = event_from_line(to_line(done));

@@ -149,7 +149,10 @@ json request_out(const Request& request) {
           {"persistence", number_of(request.persistence)},
           {"effort", number_of(request.effort)},
           {"seed", request.seed},
-          {"atomic_consistency", request.atomic_consistency}};
+          {"atomic_consistency", request.atomic_consistency},
+          {"nbdkit", out(request.nbdkit)},
+          {"nbdkit_version", out(request.nbdkit_version)},
+          {"no_nbdkit", out(request.no_nbdkit)}};
 }
 
 void request_in(const json& value, Request& request) {
@@ -162,6 +165,9 @@ void request_in(const json& value, Request& request) {
   request.effort = enumerator(value.at("effort"), Effort::thorough);
   in(value.at("seed"), request.seed);
   in(value.at("atomic_consistency"), request.atomic_consistency);
+  in(value.at("nbdkit"), request.nbdkit);
+  in(value.at("nbdkit_version"), request.nbdkit_version);
+  in(value.at("no_nbdkit"), request.no_nbdkit);
 }
 
 json subject_out(const Subject& subject) {
@@ -202,6 +208,10 @@ std::string to_json(const Job& job) {
                       {"plan", out(job.plan_text)},
                       {"log", out(job.log_path)},
                       {"second_probe", job.second_probe},
+                      {"where", number_of(job.where)},
+                      {"script", out(job.script)},
+                      {"twice", job.twice},
+                      {"second_arguments", out(job.second_arguments)},
                       {"trial", job.trial}};
   return value.dump();
 }
@@ -210,7 +220,7 @@ std::optional<Job> job_from_json(const std::string& text) {
   try {
     const json value = json::parse(text);
     Job job;
-    job.kind = enumerator(value.at("kind"), Job::Kind::facts);
+    job.kind = enumerator(value.at("kind"), Job::Kind::reproduce);
     in(value.at("check"), job.check);
     request_in(value.at("request"), job.request);
     subject_in(value.at("subject"), job.subject);
@@ -219,6 +229,10 @@ std::optional<Job> job_from_json(const std::string& text) {
     in(value.at("plan"), job.plan_text);
     in(value.at("log"), job.log_path);
     in(value.at("second_probe"), job.second_probe);
+    job.where = enumerator(value.at("where"), Job::Where::nbdkit);
+    in(value.at("script"), job.script);
+    in(value.at("twice"), job.twice);
+    in(value.at("second_arguments"), job.second_arguments);
     in(value.at("trial"), job.trial);
     return job;
   } catch (const json::exception&) {

@@ -50,6 +50,9 @@ Job full_job() {
   job.request.effort = Effort::thorough;
   job.request.seed = UINT64_MAX;
   job.request.atomic_consistency = true;
+  job.request.nbdkit = "/usr/sbin/nbdkit";
+  job.request.nbdkit_version = "1.32.5";
+  job.request.no_nbdkit = "not installed";
   job.subject.plugin = {"/p", "n", "l", "v", "d", "h", 2, 384, 3, true, "file", {"open", "pread"}};
   job.subject.sha256 = "ab";
   job.subject.thread_model = ThreadModel::parallel;
@@ -72,6 +75,10 @@ Job full_job() {
   job.plan_text = "nbdcheck-plan 1\n";
   job.log_path = "/tmp/log";
   job.second_probe = true;
+  job.where = Job::Where::nbdkit;
+  job.script = "a.py";
+  job.twice = true;
+  job.second_arguments = {"b=2"};
   job.trial = true;
   return job;
 }
@@ -94,6 +101,13 @@ TEST(JobJson, ComesBackTheSame) {
   EXPECT_EQ(back->plan_text, job.plan_text);
   EXPECT_EQ(back->log_path, job.log_path);
   EXPECT_TRUE(back->second_probe);
+  EXPECT_EQ(back->request.nbdkit, job.request.nbdkit);
+  EXPECT_EQ(back->request.nbdkit_version, job.request.nbdkit_version);
+  EXPECT_EQ(back->request.no_nbdkit, job.request.no_nbdkit);
+  EXPECT_EQ(back->where, Job::Where::nbdkit);
+  EXPECT_EQ(back->script, job.script);
+  EXPECT_TRUE(back->twice);
+  EXPECT_EQ(back->second_arguments, job.second_arguments);
   EXPECT_TRUE(back->trial);
 }
 
@@ -111,7 +125,7 @@ TEST(JobJson, RefusesWhatItDidNotWrite) {
   EXPECT_FALSE(job_from_json("[1]").has_value());
   EXPECT_FALSE(job_from_json(good.substr(0, good.size() - 1)).has_value());
   for (const auto& [from, to] :
-       {std::pair{"\"kind\":2", "\"kind\":4"}, std::pair{"\"kind\":2", "\"kind\":-1"},
+       {std::pair{"\"kind\":2", "\"kind\":5"}, std::pair{"\"kind\":2", "\"kind\":-1"},
         std::pair{"\"fua\":2", "\"fua\":\"2\""}, std::pair{"4294967295]", "4294967296]"},
         std::pair{"\"ab\"", "\"a\\\\q\""}, std::pair{"\"readonly\":true", "\"readonly\":1"}}) {
     std::string bad = good;

@@ -229,6 +229,11 @@ void NbdkitSession::Impl::finish(std::int64_t cookie) {
   if (lib.aio_command_completed(handle.get(), static_cast<std::uint64_t>(cookie)) != 1) {
     reply.error = lib.get_errno();
     if (reply.error == 0) reply.error = EIO;
+    // libnbd answers what the server no longer will.
+    if (lib.aio_is_dead(handle.get()) == 1 || lib.aio_is_closed(handle.get()) == 1) {
+      done.push_back({command.ticket, {ENOTCONN, false}});
+      return lose("the server closed the connection");
+    }
   } else if (command.descriptors != nullptr && command.request.list != nullptr) {
     fill(*command.request.list, command.request, *command.descriptors);
   }

@@ -106,7 +106,7 @@ class Artifacts(Case):
         old.write_text("precious")
         self.assert_verdict(self.faulty(f"--artifacts={directory}"), 1)
         self.assertEqual(old.read_text(), "precious")
-        self.assertEqual(len(os.listdir(directory)), 2)
+        self.assertEqual(len([n for n in os.listdir(directory) if n.endswith(".plan")]), 2)
 
     def test_no_place_for_reproducers(self):
         self.write("plain", "a file")

@@ -165,7 +165,7 @@ def run_row(row, options):
     try:
         report = os.path.join(directory, "report.json")
         command = [options.nbdcheck, f"--profile={options.profile}", f"--seed={options.seed}",
-                   "--jobs=1", "--fail-on=quality", "--quiet", f"--report=json:{report}",
+                   "--jobs=1", "--nbdkit=none", "--fail-on=quality", "--quiet", f"--report=json:{report}",
                    f"--artifacts={directory}/artifacts", *shlex.split(row.get("options", "")),
                    *map(materials.expand, words)]
         ran = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
