@@ -9,6 +9,7 @@ nbdcheck_build() {
   local preset=$1 begin=$SECONDS launcher=()
   shift
   if command -v ccache >/dev/null; then
+    export CCACHE_SLOPPINESS=pch_defines,time_macros
     launcher=(-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
   fi
   local log

@@ -11,6 +11,7 @@
 
 #include "checks/check_run.hpp"
 #include "checks/client.hpp"
+#include "checks/patience.hpp"
 #include "nbdcheck/status_page.hpp"
 
 namespace nbdcheck {
@@ -32,7 +33,8 @@ struct Timed {
 
 class GrowingTime {
  public:
-  explicit GrowingTime(CheckRun& run) : run_(run) {
+  explicit GrowingTime(CheckRun& run)
+      : run_(run), patience_(Seconds(run.request().effort == Effort::quick ? 0.3 : 4)) {
     const std::uint64_t block = run.subject().minimum_block();
     length_ = static_cast<std::uint32_t>((piece + block - 1) / block * block);
   }
@@ -59,7 +61,7 @@ class GrowingTime {
       for (; written < count; ++written) {
         client.write(buffer_, place(written));
         run_.count_operations(1);
-        if (run_.seconds_left() < 0 || over_time()) break;
+        if (run_.seconds_left() < 0 || patience_.over()) break;
       }
       if (written < count) break;
       // What is written out by this is not the time looked for.
@@ -83,11 +85,6 @@ class GrowingTime {
     constexpr std::uint64_t stride = 7919;  // prime, and larger than no power of two divides
     return (number * stride) % places() * 2 * length_;
   }
-  [[nodiscard]] bool over_time() const {
-    const Seconds limit(run_.request().effort == Effort::quick ? 0.3 : 4);
-    return Clock::now() - begin_ > limit;
-  }
-
   double median(const Timed& timed, unsigned count) {
     std::array<double, repetitions> all{};
     for (unsigned i = 0; i < repetitions; ++i) {
@@ -120,7 +117,7 @@ class GrowingTime {
   }
 
   CheckRun& run_;
-  Clock::time_point begin_ = Clock::now();
+  Patience patience_;
   std::uint32_t length_;
   std::vector<std::byte> buffer_;
 };

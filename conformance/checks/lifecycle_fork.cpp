@@ -146,10 +146,12 @@ class Daemon {
       here.to_root = false;
       // Does the directory alone make the difference?  It is for names of files
       // that fail, not for what hangs or dies.
-      if (!has_runtime_ && fault->failed && !differs(here, plain, known))
-        report_paths(*fault, background);
-      else
+      if (!has_runtime_ && fault->failed && !differs(here, plain, known)) {
+        // Two ways that fail now and then look like this one time in many.
+        if (differs(background, here, known)) report_paths(*fault, background);
+      } else {
         report_fork(*fault);
+      }
       return;
     }
     relative_paths(plain);

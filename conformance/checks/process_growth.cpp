@@ -14,6 +14,7 @@
 #include "checks/client.hpp"
 #include "checks/every_request.hpp"
 #include "checks/growth.hpp"
+#include "checks/patience.hpp"
 #include "nbdcheck/census.hpp"
 #include "nbdcheck/status_page.hpp"
 
@@ -31,6 +32,8 @@ constexpr unsigned most_a_round = 32;  // a leak of descriptors ends at 1024
 constexpr Seconds first_round_time{0.003};
 constexpr unsigned long_rounds = 10;
 constexpr std::uint64_t long_repetitions = 10'000;  // of all long rounds
+constexpr std::uint64_t sure_repetitions = 2'500;   // what is enough for a verdict
+constexpr Seconds longest_confirmation{15};
 
 // Collectors free when they see fit, and until then grow as a leak does.
 bool collects_garbage() {
@@ -120,11 +123,11 @@ class Growth {
   // False: the work could not be done.
   bool watch(const Work& work) {
     const auto begin = Clock::now();
-    const Seconds patience(run_.request().effort == Effort::quick ? 0.05 : 0.5);
+    const Patience patience(Seconds(run_.request().effort == Effort::quick ? 0.05 : 0.5));
     unsigned done = 0;
     while (done < warm_up) {
       if (!work.repeat()) return false;
-      if (++done >= shortest_warm_up && Clock::now() - begin > patience) break;
+      if (++done >= shortest_warm_up && patience.over()) break;
     }
     const Seconds each = (Clock::now() - begin) / double(done);
     if (each > Seconds(0.05)) {
@@ -159,7 +162,10 @@ class Growth {
 
   void confirm(const Work& work, const std::vector<Measure>& suspects, Seconds each) {
     set_phase("repeating it, to see whether the growth ends");
-    const Seconds time(run_.request().effort == Effort::quick ? 2.5 : 6);
+    Seconds time(run_.request().effort == Effort::quick ? 2.5 : 6);
+    // On a busy machine it takes a little longer to be sure.
+    if (each * sure_repetitions < longest_confirmation)
+      time = std::max(time, 1.1 * each * sure_repetitions);
     const bool memory = is_memory(suspects.front());
     const auto repetitions =
         static_cast<unsigned>(memory ? std::clamp<double>(time / each / long_rounds, fewest_a_round,
@@ -183,7 +189,7 @@ class Growth {
     for (const Measure measure : suspects) {
       const auto growth = judge(series, repetitions, measure);
       if (!growth) continue;
-      if (memory && times < long_repetitions / 4)
+      if (memory && times < sure_repetitions)
         run_.unknown(
             fmt::format("memory grew with every {}, but it is too slow to be repeated "
                         "often enough to be sure",

@@ -1,0 +1,34 @@
+// How long a check goes on where only its cost limits it.
+#pragma once
+
+#include <chrono>
+#include <ctime>
+
+namespace nbdcheck {
+
+// Measured in processor time, so that what a check finds does not depend on what
+// else the machine does; on the wall only where somebody sleeps.
+class Patience {
+ public:
+  explicit Patience(std::chrono::duration<double> time) : time_(time) {}
+
+  [[nodiscard]] bool over() const {
+    return processor() - processor_begin_ > time_ ||
+           std::chrono::steady_clock::now() - begin_ > asleep * time_;
+  }
+
+ private:
+  static constexpr double asleep = 6;
+
+  static std::chrono::duration<double> processor() {
+    timespec now{};
+    ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
+  }
+
+  std::chrono::duration<double> time_;
+  std::chrono::duration<double> processor_begin_ = processor();
+  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+};
+
+}  // namespace nbdcheck
