@@ -33,7 +33,13 @@
 #define LOAD_ONCE 22
 #define DEBUG_LONG 23
 #define TEXT_RELOCATION 24
-#define SEARCH_PATH 25 /* given to the linker */
+#define SEARCH_PATH 25      /* given to the linker */
+#define EXECUTABLE_STACK 26 /* given to the linker */
+#define EXPORTS 27
+#define CALLBACK 28
+#define STRING 29
+#define INIT_CHANGES 30
+#define FILTER_FUNCTION 31
 
 #if ABI_FAULT == UNRESOLVED
 extern int nbdkit_reference_no_such_function(void);
@@ -46,6 +52,16 @@ extern int nbdkit_reference_no_such_function(void);
 NBDKIT_DLL_PUBLIC long faultyabi_debug_requests;
 #elif ABI_FAULT == TEXT_RELOCATION
 __asm__(".text\n.balign 8\n.quad plugin_init\n");
+#endif
+
+#if ABI_FAULT == EXPORTS
+/* Calls from other files of the plugin would go to nbdkit's. */
+NBDKIT_DLL_PUBLIC int nbdkit_parse_bool(const char* text);
+int nbdkit_parse_bool(const char* text) { return strcmp(text, "on") == 0; }
+#endif
+
+#if ABI_FAULT == FILTER_FUNCTION
+extern size_t nbdkit_exports_count(const struct nbdkit_exports* exports);
 #endif
 
 static void abi_load(void) {
@@ -78,6 +94,15 @@ static void* abi_open(int readonly) {
   return NBDKIT_HANDLE_NOT_NEEDED;
 }
 
+#if ABI_FAULT == FILTER_FUNCTION
+static int abi_list_exports(int readonly, int default_only, struct nbdkit_exports* exports) {
+  (void)readonly;
+  (void)default_only;
+  nbdkit_add_export(exports, "", NULL);
+  return nbdkit_exports_count(exports) == 1 ? 0 : -1;
+}
+#endif
+
 static int64_t abi_get_size(void* handle) {
   (void)handle;
   return 1024 * 1024;
@@ -95,6 +120,9 @@ static struct nbdkit_plugin plugin = {
     .name = ABI_NAME,
     .version = "0.1.0",
     .load = abi_load,
+#if ABI_FAULT == FILTER_FUNCTION
+    .list_exports = abi_list_exports,
+#endif
     .open = abi_open,
     .get_size = abi_get_size,
     .pread = abi_pread,
@@ -138,6 +166,16 @@ struct nbdkit_plugin* plugin_init(void) {
   plugin._thread_model = -2;
 #elif ABI_FAULT == MODEL_7
   plugin._thread_model = 7;
+#elif ABI_FAULT == CALLBACK
+  static int not_a_function;
+  memcpy(&plugin.cleanup, &(void*){&not_a_function}, sizeof plugin.cleanup);
+#elif ABI_FAULT == STRING
+  plugin.longname = (const char*)(uintptr_t)0x1000;
+#elif ABI_FAULT == INIT_CHANGES
+  static unsigned called;
+  char version[32];
+  snprintf(version, sizeof version, "0.1.%u", called++);
+  plugin.version = strdup(version);
 #endif
   return &plugin;
 }

@@ -5,6 +5,8 @@ const char* const choices[] = {"offset-31",
                                "offset-32",
                                "last-byte-read",
                                "last-byte-write",
+                               "refuse-long",
+                               "refuse-long-write",
                                "short-write",
                                "read-tail",
                                "read-sector",
@@ -75,6 +77,7 @@ static int data_pread(void* handle, void* buf, uint32_t count, uint64_t offset, 
   (void)handle;
   (void)flags;
   write_kept();
+  if (fault("refuse-long") && count > 64 * 1024) return fail(EINVAL, "too much to read at once");
   if (fault("last-byte-read") && offset + count == (uint64_t)disk_size)
     return fail(EIO, "read beyond the end of the disk");
   if (touches_bad_page(count, offset)) {
@@ -121,6 +124,7 @@ static void swap_first_words(uint8_t* at) {
 static int data_pwrite(void* handle, const void* buf, uint32_t count, uint64_t offset,
                        uint32_t flags) {
   (void)handle;
+  if (fault("refuse-long-write") && count > 1000000) return fail(EINVAL, "too much to write");
   write_kept();
   writes++;
   if (!first_unflushed_is_set) first_unflushed = offset;

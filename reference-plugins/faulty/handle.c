@@ -1,10 +1,10 @@
 /* faulty-handle: a disk that gets its connections wrong. */
 #include "fault.h"
 
-const char* const choices[] = {
-    "second-breaks", "close-frees",   "limit",         "pending",       "busy",
-    "reopen-loses",  "reopen-fails",  "reopen-size",   "own-flush",     "private",
-    "stale-cache",   "close-flushes", "foreign-error", "writer-thread", NULL};
+const char* const choices[] = {"second-breaks", "close-frees",   "limit",         "pending",
+                               "busy",          "reopen-loses",  "reopen-fails",  "reopen-size",
+                               "own-flush",     "private",       "stale-cache",   "close-flushes",
+                               "foreign-error", "writer-thread", "once-a-client", NULL};
 
 #define SECTOR UINT64_C(512)
 #define MAX_HANDLES 1024
@@ -24,6 +24,7 @@ static unsigned generation;
 static uint64_t last_write;
 static bool any_failed;
 static _Thread_local bool wrote_here;
+static _Thread_local bool connected;
 static bool wrote_anywhere;
 
 static struct { /* the fault "pending": one slot for all connections */
@@ -49,9 +50,20 @@ static void free_handle(struct handle* h) {
   free(h);
 }
 
+static int handle_preconnect(int readonly) {
+  (void)readonly;
+  connected = true;
+  return 0;
+}
+
 static void* handle_open(int readonly) {
   (void)readonly;
   opened_in_all++;
+  if (fault("once-a-client") && !connected) {
+    nbdkit_error("this client has been here");
+    return NULL;
+  }
+  connected = false;
   if ((fault("limit") && opened_in_all > 50) || open_count == MAX_HANDLES) {
     nbdkit_error("too many connections");
     return NULL;
@@ -216,6 +228,7 @@ static struct nbdkit_plugin plugin = {
     .config = disk_config,
     .config_help = DISK_CONFIG_HELP,
     .get_ready = disk_get_ready,
+    .preconnect = handle_preconnect,
     .open = handle_open,
     .close = handle_close,
     .get_size = handle_get_size,
