@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "checks/lock_words.hpp"
 #include "model/tags.hpp"
 #include "nbdcheck/status_page.hpp"
 
@@ -68,6 +69,7 @@ StepSession::~StepSession() {
   for (auto& thread : homes_) (void)thread.release();
   for (auto& connection : connections_) (void)connection.release();
   for (auto& connection : extra_) (void)connection.release();
+  (void)locks_.release();
   (void)server_.release();
 }
 
@@ -96,6 +98,7 @@ bool StepSession::begin() {
     return false;
   }
   stepper_ = std::move(*stepper);
+  locks_ = std::make_unique<LockWatch>(stepper_->code());
   for (auto& thread : homes_) thread = std::make_unique<StepThread>();
   for (auto& thread : threads_) thread = std::make_unique<StepThread>();
   return open_connections();
@@ -141,10 +144,28 @@ void StepSession::close_all() {
   }
 }
 
+std::string StepSession::place(const Meeting& meeting) const {
+  const Code& code = stepper_->code();
+  std::string text = code.source(meeting.point.address);
+  if (const std::string offset = code.place(meeting.point.address); offset != text)
+    text += ", " + offset;
+  if (meeting.point.occurrence > 1) text += fmt::format(", pass {}", meeting.point.occurrence);
+  return text;
+}
+
+std::vector<std::string> StepSession::deadlock() const {
+  std::vector<std::string> lines;
+  for (const LockCycle& cycle : locks_->deadlocks())
+    for (std::string& line : deadlock_words(cycle, stepper_->code()))
+      lines.push_back(std::move(line));
+  return lines;
+}
+
 void StepSession::end() {
   close_all();
   for (auto& thread : homes_) thread.reset();
   for (auto& thread : threads_) thread.reset();
+  locks_.reset();
   stepper_.reset();
   server_->stop();
   server_.reset();
@@ -391,7 +412,7 @@ Meeting StepSession::meet(std::uint64_t area, StepPoint point) {
   Meeting meeting;
   meeting.area = area;
   meeting.requests = {call_text(scene.ops[0]), call_text(scene.ops[1])};
-  meeting.place = stepper_->code().place(point.address);
+  meeting.point = point;
   meeting.outcome = stepper_->explore(
       point, thread(0), [&] { perform(0, scene.ops[0], scene.lists[0]); }, thread(1),
       [&] { perform(1, scene.ops[1], scene.lists[1]); });

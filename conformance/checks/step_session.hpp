@@ -12,6 +12,7 @@
 #include "checks/check_run.hpp"
 #include "checks/step_pairs.hpp"
 #include "judge/collision.hpp"
+#include "nbdcheck/locks.hpp"
 #include "nbdcheck/step.hpp"
 
 namespace nbdcheck {
@@ -21,7 +22,7 @@ struct Meeting {
   StepOutcome outcome;
   std::optional<Clash> clash;
   std::array<std::string, 2> requests;  // as calls
-  std::string place;                    // where A was stopped
+  StepPoint point;                      // where A was stopped
   std::uint64_t area = 0;
 };
 
@@ -50,6 +51,10 @@ class StepSession {
   bool wrong_in_turn(std::uint64_t area);
 
   [[nodiscard]] Stepper& stepper() { return *stepper_; }
+  // Where A was stopped: function, line, and how often it had been there.
+  [[nodiscard]] std::string place(const Meeting& meeting) const;
+  // Threads that wait for each other's locks, in words.
+  [[nodiscard]] std::vector<std::string> deadlock() const;
   // Ends orderly; without it the destructor abandons everything.
   void end();
 
@@ -83,6 +88,7 @@ class StepSession {
   StepPair pair_;
   std::string why_;
   std::unique_ptr<Server> server_;
+  std::unique_ptr<LockWatch> locks_;
   std::unique_ptr<Stepper> stepper_;
   std::array<std::unique_ptr<StepThread>, 2> homes_;        // of the connections
   std::array<std::unique_ptr<StepThread>, 2> threads_;      // a pool, and the further connections'

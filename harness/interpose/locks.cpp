@@ -108,6 +108,7 @@ class Recorder final : public interpose::LockListener {
   }
   void has(const Call& call, bool) override {
     ThreadLocks* own = mine();
+    taken_.fetch_add(1, std::memory_order_relaxed);
     if (own == nullptr) return;
     own->waiting = false;
     const std::size_t count = own->count;
@@ -145,7 +146,9 @@ class Recorder final : public interpose::LockListener {
     const std::lock_guard lock(mutex_);
     edges_.clear();
     locks_.clear();
+    taken_ = 0;
   }
+  [[nodiscard]] std::uint64_t taken() const { return taken_.load(std::memory_order_relaxed); }
 
  private:
   void note_order(const ThreadLocks& own, const Call& wanted) {
@@ -179,6 +182,7 @@ class Recorder final : public interpose::LockListener {
   mutable std::mutex mutex_;
   std::vector<Edge> edges_;
   std::set<std::uint64_t> locks_;  // that edges speak of
+  std::atomic<std::uint64_t> taken_{0};
 };
 
 // For good: a thread may be inside of it when the watch ends.
@@ -218,6 +222,8 @@ LockWatch::LockWatch(const Code& code) {
 }
 
 LockWatch::~LockWatch() { interpose::lock_listener = nullptr; }
+
+std::uint64_t LockWatch::taken() const { return recorder.taken(); }
 
 std::vector<LockCycle> LockWatch::inversions() const {
   const std::vector<Edge> edges = recorder.edges();

@@ -55,6 +55,8 @@ int note_object(dl_phdr_info* info, std::size_t, void* argument) {
     const std::uint64_t begin = info->dlpi_addr + header.p_vaddr;
     const CodeRange range{begin, begin + header.p_memsz};
     is_plugin = is_plugin || (search.address >= range.begin && search.address < range.end);
+    object.begin = object.end == 0 ? range.begin : std::min(object.begin, range.begin);
+    object.end = std::max(object.end, range.end);
     if ((header.p_flags & PF_X) != 0) object.ranges.push_back(range);
   }
   const bool was_there = std::find(objects_at_start.begin(), objects_at_start.end(), object.base) !=

@@ -21,6 +21,9 @@ thread_local std::jmp_buf place;
 long square(long key) { return key * key; }
 }  // namespace
 
+extern "C" __attribute__((visibility("default"))) long visible;
+long visible = 1;
+
 // A cache of one entry in two stores: in between it is wrong.
 EXPORTED long cached(long key) {
   if (cache_key != key) {

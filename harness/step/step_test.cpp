@@ -189,6 +189,11 @@ TEST(Step, PlacesHaveNames) {
   const auto address = reinterpret_cast<std::uint64_t>(symbol("cached"));
   EXPECT_EQ(stepper->code().place(address + 4).substr(0, 22), "cached+0x4 (step_fixtu");
   EXPECT_EQ(stepper->code().opaque(), "");
+  EXPECT_EQ(stepper->code().source(address).substr(0, 22), "cached at fixture.cpp:");
+  const auto variable = reinterpret_cast<std::uint64_t>(symbol("visible"));
+  EXPECT_EQ(stepper->code().variable(variable), "visible");
+  EXPECT_EQ(stepper->code().variable(variable + 4), "visible+4");
+  EXPECT_EQ(stepper->code().variable(64), "0x40");
 }
 
 TEST(Step, NeedsCodeToStepThrough) {

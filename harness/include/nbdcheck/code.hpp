@@ -16,7 +16,9 @@ struct CodeRange {
 
 struct CodeObject {
   std::string path;
-  std::uint64_t base = 0;  // what addresses in the file are moved by
+  std::uint64_t base = 0;   // what addresses in the file are moved by
+  std::uint64_t begin = 0;  // of all that is loaded, data too
+  std::uint64_t end = 0;
   std::vector<CodeRange> ranges;
 };
 
@@ -35,6 +37,11 @@ class Code {
 
   // "libmyplugin.so+0x1234", or with a function "pwrite+0x12 (libmyplugin.so+0x1234)".
   [[nodiscard]] std::string place(std::uint64_t address) const;
+  // "write_block at disk.c:12", from the symbols and line numbers of the file
+  // where it has them.  Takes milliseconds.
+  [[nodiscard]] std::string source(std::uint64_t address) const;
+  // The name of a variable of the plugin; else the address as a number.
+  [[nodiscard]] std::string variable(std::uint64_t address) const;
 
   // Why its instructions say nothing of what it does; "": they do.  Go moves
   // its goroutines between threads, interpreters are the system's code.

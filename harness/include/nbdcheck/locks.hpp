@@ -37,6 +37,8 @@ class LockWatch {
   // Orders in which different threads took locks, and that could have become a
   // deadlock: not those that a further lock, held both times, keeps apart.
   [[nodiscard]] std::vector<LockCycle> inversions() const;
+  // How often any lock was taken.
+  [[nodiscard]] std::uint64_t taken() const;
 
  private:
   struct State;
