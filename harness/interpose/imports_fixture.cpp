@@ -41,6 +41,16 @@ EXPORTED void gate_two_one(long) {
   in_order(&two, &one);
   pthread_mutex_unlock(&gate);
 }
+EXPORTED void reading_one_two(long) {
+  pthread_rwlock_rdlock(&shared);
+  in_order(&one, &two);
+  pthread_rwlock_unlock(&shared);
+}
+EXPORTED void reading_two_one(long) {
+  pthread_rwlock_rdlock(&shared);
+  in_order(&two, &one);
+  pthread_rwlock_unlock(&shared);
+}
 EXPORTED void try_two_one(long) {
   pthread_mutex_lock(&two);
   if (pthread_mutex_trylock(&one) == 0) pthread_mutex_unlock(&one);

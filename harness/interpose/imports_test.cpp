@@ -104,6 +104,7 @@ TEST(Locks, OrdersThatContradict) {
 TEST(Locks, AFurtherLockKeepsThemApart) {
   EXPECT_EQ(inversions({"gate_one_two", "gate_two_one"}), 0u);
   EXPECT_EQ(inversions({"gate_one_two", "two_one"}), 1u);
+  EXPECT_EQ(inversions({"reading_one_two", "reading_two_one"}), 1u) << "readers are not apart";
 }
 
 TEST(Locks, TryingIsNotWaiting) { EXPECT_EQ(inversions({"one_two", "try_two_one"}), 0u); }

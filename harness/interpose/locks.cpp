@@ -65,7 +65,7 @@ struct Edge {
   Call held;
   Call wanted;
   int thread = 0;
-  std::vector<std::uint64_t> others;  // that it held as well
+  std::vector<Call> others;  // that it held as well
 };
 
 bool same_locks(const Edge& a, const Edge& b) {
@@ -74,6 +74,12 @@ bool same_locks(const Edge& a, const Edge& b) {
 
 // Whether one waits for the other there.
 bool excludes(const Call& a, const Call& b) { return !a.shared || !b.shared; }
+
+bool same_set(const std::vector<Call>& a, const std::vector<Call>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const Call& one, const Call& other) {
+    return one.lock == other.lock && one.shared == other.shared;
+  });
+}
 
 // Threads of the server that begin and end the plugin's life are not in anyone's
 // way.
@@ -162,7 +168,7 @@ class Recorder final : public interpose::LockListener {
     for (const Call& before : held) {
       Edge edge{before, wanted, own.thread, {}};
       for (const Call& other : held)
-        if (other.lock != before.lock) edge.others.push_back(other.lock);
+        if (other.lock != before.lock) edge.others.push_back(other);
       add(std::move(edge));
     }
   }
@@ -170,7 +176,7 @@ class Recorder final : public interpose::LockListener {
   void add(Edge edge) {
     constexpr std::size_t most = 4096;
     const bool known = std::any_of(edges_.begin(), edges_.end(), [&](const Edge& e) {
-      return same_locks(e, edge) && e.thread == edge.thread && e.others == edge.others &&
+      return same_locks(e, edge) && e.thread == edge.thread && same_set(e.others, edge.others) &&
              e.held.shared == edge.held.shared && e.wanted.shared == edge.wanted.shared;
     });
     if (known || edges_.size() >= most) return;
@@ -192,15 +198,18 @@ LockCycle::Step step_of(const Edge& edge) {
   return {edge.held.lock, edge.wanted.lock, edge.held.at, edge.wanted.at, edge.thread};
 }
 
-bool disjoint(const std::vector<std::uint64_t>& a, const std::vector<std::uint64_t>& b) {
-  return std::none_of(a.begin(), a.end(), [&](std::uint64_t lock) {
-    return std::find(b.begin(), b.end(), lock) != b.end();
+// Whether a lock that both hold keeps them apart.
+bool kept_apart(const std::vector<Call>& a, const std::vector<Call>& b) {
+  return std::any_of(a.begin(), a.end(), [&](const Call& one) {
+    return std::any_of(b.begin(), b.end(), [&](const Call& other) {
+      return one.lock == other.lock && excludes(one, other);
+    });
   });
 }
 
 // Whether two steps can be under way at once.
 bool compatible(const Edge& a, const Edge& b) {
-  return a.thread != b.thread && disjoint(a.others, b.others);
+  return a.thread != b.thread && !kept_apart(a.others, b.others);
 }
 
 // `next` takes up where `edge` ends: it holds what that one wants.
