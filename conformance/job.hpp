@@ -21,6 +21,7 @@ struct Request {
   std::string export_name;
   bool readonly = false;
   bool unstable_contents = false;
+  std::vector<std::string> backing;  // --backing: keys of arguments that name data
   Persistence persistence = Persistence::unknown;  // unknown: auto
   Effort effort = Effort::standard;
   std::uint64_t seed = 0;

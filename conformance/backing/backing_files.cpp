@@ -41,8 +41,8 @@ std::string copy_failure(const std::string& path, const std::string& directory, 
 
 class BackingFiles::Preparation {
  public:
-  Preparation(std::string_view magic_config_key, const std::string& scratch, bool write_in_place)
-      : magic_config_key_(magic_config_key),
+  Preparation(const BackingHints& hints, const std::string& scratch, bool write_in_place)
+      : hints_(hints),
         scratch_(scratch),
         pristine_(scratch + "/pristine"),
         write_in_place_(write_in_place) {}
@@ -50,7 +50,7 @@ class BackingFiles::Preparation {
   tl::expected<BackingFiles, std::string> run(std::span<const std::string> arguments) {
     for (const std::string& argument : arguments) {
       const BackingValue value =
-          classify_argument(argument, magic_config_key_, files_.arguments_.empty());
+          classify_argument(argument, hints_, files_.arguments_.empty());
       std::ptrdiff_t copy = -1;
       if (auto made = take(value)) {
         copy = *made;
@@ -168,7 +168,7 @@ class BackingFiles::Preparation {
     return static_cast<std::ptrdiff_t>(files_.copies_.size()) - 1;
   }
 
-  std::string magic_config_key_;
+  BackingHints hints_;
   std::string scratch_;
   std::string pristine_;
   bool write_in_place_;
@@ -178,9 +178,9 @@ class BackingFiles::Preparation {
 };
 
 tl::expected<BackingFiles, std::string> BackingFiles::prepare(
-    std::span<const std::string> arguments, std::string_view magic_config_key,
-    const std::string& scratch, bool write_in_place) {
-  return Preparation(magic_config_key, scratch, write_in_place).run(arguments);
+    std::span<const std::string> arguments, const BackingHints& hints, const std::string& scratch,
+    bool write_in_place) {
+  return Preparation(hints, scratch, write_in_place).run(arguments);
 }
 
 std::vector<BackingFiles::Named> BackingFiles::named(std::span<const std::string> arguments) const {

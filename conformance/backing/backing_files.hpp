@@ -25,9 +25,14 @@ struct BackingValue {
   BackingKind kind = BackingKind::none;
   std::string path;  // the file's name as given
 };
-// `magic_config_key` is the plugin's; `first`: no argument came before.
-BackingValue classify_argument(const std::string& argument, std::string_view magic_config_key,
-                               bool first);
+// What else is known of the arguments than their text.
+struct BackingHints {
+  std::string_view magic_config_key;  // the plugin's
+  // --backing: keys of arguments that name data, whatever they look like.
+  std::span<const std::string> keys = {};
+};
+// `first`: no argument came before.
+BackingValue classify_argument(const std::string& argument, const BackingHints& hints, bool first);
 
 class BackingFiles {
  public:
@@ -35,7 +40,7 @@ class BackingFiles {
   // into `scratch`, from which the others are made: the user's files are read
   // just once.  With `write_in_place` nothing is copied.  The error is one line.
   static tl::expected<BackingFiles, std::string> prepare(std::span<const std::string> arguments,
-                                                         std::string_view magic_config_key,
+                                                         const BackingHints& hints,
                                                          const std::string& scratch,
                                                          bool write_in_place);
 

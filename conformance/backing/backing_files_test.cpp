@@ -22,7 +22,7 @@ class Backing : public Temporary {
 
   BackingFiles prepared(const Arguments& arguments, std::string_view magic = "file",
                         bool write_in_place = false) {
-    auto files = BackingFiles::prepare(arguments, magic, at("scratch"), write_in_place);
+    auto files = BackingFiles::prepare(arguments, {magic}, at("scratch"), write_in_place);
     EXPECT_TRUE(files.has_value()) << files.error();
     return files ? std::move(*files) : BackingFiles();
   }
@@ -33,8 +33,8 @@ class Backing : public Temporary {
     return arguments ? *arguments : Arguments();
   }
   BackingKind kind(const std::string& argument, std::string_view magic = "file",
-                   bool first = true) {
-    return classify_argument(argument, magic, first).kind;
+                   bool first = true, std::span<const std::string> keys = {}) {
+    return classify_argument(argument, {magic, keys}, first).kind;
   }
   static std::string path_of(const std::string& argument) {
     return argument.substr(argument.find('=') + 1);
@@ -109,6 +109,12 @@ TEST_F(Backing, ProgramsAreUsedInPlace) {
   // Served, not run.
   EXPECT_EQ(kind("file=" + script), BackingKind::image);
   EXPECT_EQ(kind(python, "file"), BackingKind::image);
+  const Arguments keys{"prog"};
+  EXPECT_EQ(kind("prog=" + script, "file", true, keys), BackingKind::image) << "--backing=prog";
+  EXPECT_EQ(kind("other=" + script, "file", true, keys), BackingKind::program);
+  EXPECT_EQ(kind("prog=" + at("user"), "file", true, keys), BackingKind::directory);
+  EXPECT_EQ(kind("prog=/dev/null", "file", true, keys), BackingKind::harmless);
+  EXPECT_EQ(kind("prog=" + at("nothing"), "file", true, keys), BackingKind::none);
   // Run, whatever it looks like.
   EXPECT_EQ(kind("script=" + named), BackingKind::program);
   EXPECT_EQ(kind(named, "script"), BackingKind::program);

@@ -67,8 +67,8 @@ bool looks_like_program(const std::string& path, mode_t mode) {
 
 }  // namespace
 
-BackingValue classify_argument(const std::string& argument, std::string_view magic_config_key,
-                               bool first) {
+BackingValue classify_argument(const std::string& argument, const BackingHints& hints, bool first) {
+  const std::string_view magic_config_key = hints.magic_config_key;
   const Parameter parameter = parse_parameter(argument);
   std::string key = parameter.key;
   if (parameter.bare && !magic_config_key.empty()) key = magic_config_key;
@@ -78,7 +78,8 @@ BackingValue classify_argument(const std::string& argument, std::string_view mag
   struct stat status {};
   if (path.empty() || ::stat(path.c_str(), &status) != 0) return {};
   const bool could_be_path = path.find('/') != std::string::npos || names_data(key);
-  if (!could_be_path && looks_like_value(path)) return {};
+  const bool marked = std::ranges::find(hints.keys, key) != hints.keys.end();
+  if (!marked && !could_be_path && looks_like_value(path)) return {};
 
   if (S_ISDIR(status.st_mode)) return {BackingKind::directory, path};
   if (S_ISBLK(status.st_mode)) return {BackingKind::device, path};
@@ -91,6 +92,7 @@ BackingValue classify_argument(const std::string& argument, std::string_view mag
     return {keeps_nothing ? BackingKind::harmless : BackingKind::device, path};
   }
   if (!S_ISREG(status.st_mode)) return {BackingKind::harmless, path};
+  if (marked) return {BackingKind::image, path};
   // Without a magic key nbdkit calls a first bare word the script; but then it
   // is one only if it looks like one.
   const bool told = !parameter.bare || !magic_config_key.empty();

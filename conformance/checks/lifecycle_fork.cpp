@@ -238,7 +238,8 @@ class Daemon {
     bool first = true;
     for (std::string& argument : start.arguments) {
       const BackingValue value =
-          classify_argument(argument, run_.subject().plugin.magic_config_key, first);
+          classify_argument(argument, {run_.subject().plugin.magic_config_key, run_.request().backing},
+                            first);
       first = false;
       const bool data = value.kind == BackingKind::image || value.kind == BackingKind::directory;
       const fs::path path = value.path;

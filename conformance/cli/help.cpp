@@ -29,6 +29,8 @@ The plugin:
                        whether written data outlive the connection
                        (default: auto, found by a probe)
   --unstable-contents  contents change by themselves: do not judge data
+  --backing=KEY        the argument KEY=FILE names data, which are copied; files
+                       that look like data need not be named; repeatable
   --write-in-place     use the files named in the arguments themselves; their
                        contents are destroyed
 

@@ -27,7 +27,7 @@ Error wrong(fmt::format_string<Args...> format, Args&&... args) {
 struct Raw {
   std::string profile, time, seed, only, skip, jobs, timeout, persistence, exportname, artifacts,
       waivers, fail_on, color, repeat, format, consistency, nbdkit, target;
-  std::vector<std::string> reports;
+  std::vector<std::string> reports, backing;
   bool unstable_contents = false, readonly = false, write_in_place = false, in_process = false,
        quiet = false, verbose = false, rules = false, checks = false, version = false, help = false;
 };
@@ -56,6 +56,9 @@ void declare(CLI::App& app, Raw& raw) {
   value("--target", raw.target);
   app.add_option_function<std::string>(
          "--report", [&raw](const std::string& text) { raw.reports.push_back(text); })
+      ->trigger_on_parse();
+  app.add_option_function<std::string>(
+         "--backing", [&raw](const std::string& text) { raw.backing.push_back(text); })
       ->trigger_on_parse();
   const auto flag = [&](const char* name, bool& target) {
     app.add_flag(name, target)
@@ -320,6 +323,9 @@ tl::expected<Options, CliExit> parse_options(std::span<const std::string> argume
   options.unstable_contents = raw.unstable_contents;
   options.readonly = raw.readonly;
   options.write_in_place = raw.write_in_place;
+  if (std::ranges::find(raw.backing, "") != raw.backing.end())
+    reader.fail("--backing is the KEY of an argument, not ''");
+  options.backing = std::move(raw.backing);
   options.in_process = raw.in_process;
   options.quiet = raw.quiet;
   options.verbose = raw.verbose;

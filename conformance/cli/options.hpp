@@ -60,6 +60,7 @@ struct Options {
   bool readonly = false;
   std::string export_name;
   bool write_in_place = false;
+  std::vector<std::string> backing;  // keys
   std::string nbdkit;  // a file, or "none"; empty: to be found
 
   std::vector<ReportRequest> reports;

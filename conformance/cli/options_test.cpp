@@ -47,7 +47,8 @@ TEST(Options, AllOfThem) {
               "--unstable-contents", "--persistence=per-connection", "--readonly", "--exportname=e",
               "--report=json:a:b", "--report=json:-", "--artifacts=dir", "--fail-on=quality",
               "--in-process", "--color=never", "--verbose", "--write-in-place",
-              "--seed=18446744073709551615", "--nbdkit=/n"});
+              "--seed=18446744073709551615", "--nbdkit=/n", "--backing=a", "--backing=b"});
+  EXPECT_EQ(options.backing, (std::vector<std::string>{"a", "b"}));
   EXPECT_EQ(options.seconds, 1.5);
   EXPECT_EQ(options.only, "^data\\.");
   EXPECT_EQ(options.skip, "[ab]");
@@ -119,7 +120,8 @@ TEST(Options, HelpFitsTheScreenAndNamesEveryOption) {
         "--persistence=", "-r, --readonly", "--exportname=",    "--report=",
         "--artifacts=",   "--fail-on=",     "--in-process",     "--color=",
         "--quiet",        "--verbose",      "--write-in-place", "--version",
-        "--help",         "--repeat=",      "--target=",        "--nbdkit="}) {
+        "--help",         "--repeat=",      "--target=",        "--nbdkit=",
+        "--backing="}) {
     EXPECT_NE(help.find(option), std::string::npos) << option;
   }
 }
@@ -166,6 +168,7 @@ TEST(Options, EveryMistakeIsOneClearLine) {
       {{"p", "--report=json:"}, "--report is FORMAT:FILE, not 'json:'"},
       {{"p", "--report=xml:f"}, "unknown report format 'xml'; formats are: json"},
       {{"p", "--artifacts="}, "option --artifacts needs a value"},
+      {{"p", "--backing="}, "option --backing needs a value"},
       {{"p", "--quiet", "--verbose"}, "--quiet and --verbose exclude each other"},
       {{"p", "--rules"}, "--rules goes with 'nbdcheck list'"},
       {{"p", "--format=json"}, "--format goes with 'nbdcheck list'"},

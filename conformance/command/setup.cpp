@@ -1,5 +1,7 @@
 #include "command/setup.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
@@ -12,6 +14,17 @@
 #include "text/printable.hpp"
 
 namespace nbdcheck {
+namespace {
+
+bool names_argument(const std::string& key, const std::vector<std::string>& arguments,
+                    const std::string& magic_config_key) {
+  return std::any_of(arguments.begin(), arguments.end(), [&](const std::string& text) {
+    const Parameter parameter = parse_parameter(text);
+    return key == (parameter.bare ? magic_config_key : parameter.key);
+  });
+}
+
+}  // namespace
 
 Setup::Setup(ScratchDirectory scratch)
     : scratch_(std::move(scratch)), interruption_([this] {
@@ -47,7 +60,12 @@ tl::expected<std::unique_ptr<Setup>, std::string> Setup::make(
 
   auto pristine = setup->scratch_.subdirectory("pristine");
   if (!pristine) return tl::unexpected(pristine.error());
-  auto backing = BackingFiles::prepare(arguments, setup->magic_config_key(arguments), *pristine,
+  const std::string magic = setup->magic_config_key(arguments);
+  for (const std::string& key : options.backing)
+    if (!names_argument(key, arguments, magic))
+      return tl::unexpected(fmt::format("--backing={0}: no argument is {0}=...", printable(key)));
+  request.backing = options.backing;
+  auto backing = BackingFiles::prepare(arguments, {magic, options.backing}, *pristine,
                                        options.write_in_place);
   if (!backing) return tl::unexpected(backing.error());
   setup->backing_ = std::move(*backing);

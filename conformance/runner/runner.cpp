@@ -486,6 +486,8 @@ void Runner::add_finding(Finding finding) {
   if (!finding.plan_path.empty()) {
     finding.replay_command =
         fmt::format("{} replay {}", options_.nbdcheck, shell_quote(finding.plan_path));
+    for (const std::string& key : options_.request.backing)
+      finding.replay_command += " " + shell_quote("--backing=" + key);
     show_on_nbdkit(finding, plan);
   }
   const std::lock_guard lock(mutex_);

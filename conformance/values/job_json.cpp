@@ -146,6 +146,7 @@ json request_out(const Request& request) {
           {"export_name", out(request.export_name)},
           {"readonly", request.readonly},
           {"unstable_contents", request.unstable_contents},
+          {"backing", out(request.backing)},
           {"persistence", number_of(request.persistence)},
           {"effort", number_of(request.effort)},
           {"seed", request.seed},
@@ -161,6 +162,7 @@ void request_in(const json& value, Request& request) {
   in(value.at("export_name"), request.export_name);
   in(value.at("readonly"), request.readonly);
   in(value.at("unstable_contents"), request.unstable_contents);
+  in(value.at("backing"), request.backing);
   request.persistence = enumerator(value.at("persistence"), Persistence::per_connection);
   request.effort = enumerator(value.at("effort"), Effort::thorough);
   in(value.at("seed"), request.seed);

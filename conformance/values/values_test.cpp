@@ -46,6 +46,7 @@ Job full_job() {
   job.request.export_name = "e\\x";
   job.request.readonly = true;
   job.request.unstable_contents = true;
+  job.request.backing = {"disk", "log"};
   job.request.persistence = Persistence::per_connection;
   job.request.effort = Effort::thorough;
   job.request.seed = UINT64_MAX;
