@@ -6,17 +6,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-const char* const choices[] = {"mapped", "zeroes", "short", NULL};
+const char* const choices[] = {"mapped", "zeroes", "short", "away-for-good", "limit", NULL};
 
-static const char* filename;
+static char* filename; /* absolute */
 static int fd = -1;
 static uint8_t* mapped;
 static size_t mapped_size;
 
 static int shrunk_config(const char* key, const char* value) {
   if (strcmp(key, "file") != 0) return disk_config(key, value);
-  filename = value;
-  return 0;
+  free(filename);
+  filename = nbdkit_realpath(value);
+  return filename ? 0 : -1;
 }
 
 static int shrunk_config_complete(void) {
@@ -47,6 +48,7 @@ static int shrunk_get_ready(void) {
 static void shrunk_unload(void) {
   if (mapped) munmap(mapped, mapped_size);
   if (fd >= 0) close(fd);
+  free(filename);
 }
 
 static int shrunk_pread(void* handle, void* buf, uint32_t count, uint64_t offset, uint32_t flags) {
@@ -80,12 +82,22 @@ static int shrunk_pwrite(void* handle, const void* buf, uint32_t count, uint64_t
   while (count > 0) {
     ssize_t r = pwrite(fd, from, count, (off_t)offset);
     if (r == -1 && errno == EINTR) continue;
+    if (r == -1 && errno == EFBIG && fault("limit")) return 0;
     if (r == -1) return fail(errno, "pwrite");
     from += r;
     offset += (uint64_t)r;
     count -= (uint32_t)r;
   }
   return 0;
+}
+
+/* Looks whether the file is still there, and never forgets that it was not. */
+static void* shrunk_open(int readonly) {
+  static bool gone;
+  if (fault("away-for-good") && access(filename, F_OK) == -1) gone = true;
+  if (!gone) return disk_open(readonly);
+  nbdkit_error("%s: %m", filename);
+  return NULL;
 }
 
 static int shrunk_flush(void* handle, uint32_t flags) {
@@ -101,7 +113,7 @@ static struct nbdkit_plugin plugin = {
     .config = shrunk_config,
     .config_complete = shrunk_config_complete,
     .get_ready = shrunk_get_ready,
-    .open = disk_open,
+    .open = shrunk_open,
     .get_size = disk_get_size,
     .can_multi_conn = disk_yes,
     .pread = shrunk_pread,
