@@ -101,10 +101,10 @@ void compare(CheckRun& run) {
     // Where it dies in process, too, other checks tell.
     if (theirs.empty() && !one.ours.empty() && died) return report_trouble(run, *died, false);
     if (theirs.empty() || one.ours.empty() || theirs == one.ours) continue;
-    return run.unknown(
-        fmt::format("the servers differ, which is not the plugin's doing: {}: {} in process, {} in "
-                    "{}",
-                    one.configuration.words, one.ours, theirs, nbdkit_name(run.request())));
+    return run.unknown(fmt::format(
+        "the servers differ, and nobody knows whose doing it is: {}: {} in process, {} in "
+        "{}",
+        one.configuration.words, one.ours, theirs, nbdkit_name(run.request())));
   }
 }
 

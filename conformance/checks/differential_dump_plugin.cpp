@@ -74,7 +74,7 @@ const Registration registration{{
             words = "it fails in process: " + ours.error().message;
           if (!words.empty())
             run.unknown(
-                fmt::format("the servers differ, which is not the plugin's doing: {} "
+                fmt::format("the servers differ, and nobody knows whose doing it is: {} "
                             "--dump-plugin: {}",
                             nbdkit_name(run.request()), words));
           server->unload();

@@ -114,8 +114,9 @@ class Handshakes {
         words = fmt::format("in process {}, there {}", ours[i], theirs[i]);
         break;
       }
-    run_.unknown(fmt::format("the servers differ, which is not the plugin's doing: {} and {}: {}",
-                             nbdkit_name(run_.request()), what, words));
+    run_.unknown(
+        fmt::format("the servers differ, and nobody knows whose doing it is: {} and {}: {}",
+                    nbdkit_name(run_.request()), what, words));
   }
 
   CheckRun& run_;

@@ -27,6 +27,23 @@ std::string_view contradiction(Blame blame) {
   return "";
 }
 
+std::string verdict(Blame blame, const std::string& nbdkit_name) {
+  switch (blame) {
+    case Blame::plugin:
+      return fmt::format("in process and in {}", nbdkit_name);
+    case Blame::our_server:
+      return "nbdcheck's own server is wrong";
+    case Blame::nbdkit:
+      return nbdkit_name + " is wrong";
+    case Blame::undecided:
+      break;
+  }
+  return fmt::format(
+      "in process and in {} the outcome is not the same, and nobody knows whose "
+      "doing it is",
+      nbdkit_name);
+}
+
 // Up to where both maps go: one may tell less than was asked for.
 std::optional<std::string> maps_differ(const std::vector<Extent>& ours,
                                        const std::vector<Extent>& theirs) {
@@ -48,7 +65,7 @@ std::optional<Disagreement> three_way(const Operation& op, const Side& ours, con
                                       const std::string& nbdkit_name) {
   const auto because = [&](Blame blame, std::string_view words) {
     return Disagreement{
-        blame, fmt::format("{} and {}: {}: {}", "in process", nbdkit_name, describe(op), words)};
+        blame, fmt::format("{}: {}: {}", verdict(blame, nbdkit_name), describe(op), words)};
   };
   if (ours.contradicted || nbdkits.contradicted) {
     const Blame blame = !nbdkits.contradicted ? Blame::our_server

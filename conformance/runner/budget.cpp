@@ -65,8 +65,11 @@ std::vector<Share> share_out(std::span<const Check* const> checks, const Subject
     const double seconds = budget.seconds * jobs * part;
     const auto operations =
         static_cast<std::uint64_t>(static_cast<double>(budget.operations) * part);
-    const auto rounds = static_cast<unsigned>(
+    auto rounds = static_cast<unsigned>(
         std::max<std::uint64_t>(1, (operations + operations_per_child - 1) / operations_per_child));
+    // Each starts an nbdkit, and is slowed down by it.
+    if (check->beside_nbdkit)
+      rounds = std::min(rounds, std::max(1U, static_cast<unsigned>(seconds / 5)));
     for (unsigned round = 0; round < rounds; ++round)
       shares.push_back({check, round, seconds / rounds, operations / rounds});
   }

@@ -1,0 +1,185 @@
+#!/usr/bin/python3
+"""The plugin in process and in the real nbdkit: equal, whatever the plugin.
+
+  run.py --nbdcheck=PATH --plugins=DIRECTORY [--packaged=DIRECTORY] [--time=SECONDS]
+         [--list=reference|packaged] [--only=REGEX] [--shard=I/N] [--verbose]
+
+Runs the differential checks on all correct reference plugins
+(reference-plugins/correct.txt) and all packaged ones (tests/packaged/table.toml),
+and prints how many observations were compared.  Every difference must be
+explained by EXPLAINED, which names bugs of packaged plugins and of nbdkit that
+docs/nbdkit-divergences.md tells of.  77: nbdkit is not installed.
+"""
+import argparse
+import collections
+import concurrent.futures
+import importlib.util
+import json
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+ZSTD = "memory that is not set decides what .extents of allocator=zstd says, or crashes"
+SPARSE_RANDOM = "unaligned reads of sparse-random differ, in both servers"
+NULL = "null forgets what is written, in both servers"
+FULL = "full fails without nbdkit_error, in both servers"
+SPLIT = ".extents of split crashes, in both servers"
+RUBY = "the ruby interpreter crashes at the first connection, in both servers"
+
+# Row: why its checks need not pass.
+EXPLAINED = {
+    "memory-zstd-1M": ZSTD, "memory-zstd-1T": ZSTD, "data-zstd": ZSTD,
+    "sparse-random-1M": SPARSE_RANDOM, "sparse-random-16G": SPARSE_RANDOM,
+    "null-1M": NULL, "null-huge": NULL, "full-1M": FULL, "full-huge": FULL,
+    "split": SPLIT, "split-1T": SPLIT, "ruby": RUBY, "ruby-odd": RUBY,
+}
+# The checks that these may spoil; the others have to pass.
+SPOILT = ("differential.random", "start")
+
+
+def load(name, path):
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+packaged = load("packaged", ROOT / "tests" / "packaged" / "run.py")
+
+
+class Reference:
+    def __init__(self, fields, options):
+        self.name = " ".join((fields[0], fields[1], fields[2])).strip()
+        self.fields = fields
+        self.options = options
+
+    def words(self, scratch):
+        disk = scratch / "disk.img"
+        disk.write_bytes(bytes(range(256)) * (3 << 12))
+        (scratch / "disks").mkdir()
+        (scratch / "disks" / "disk").write_bytes(bytes(range(256)) * 4096)
+        yield from self.fields[2].split()
+        yield str(self.options.plugins / f"{self.fields[0]}.so")
+        for argument in self.fields[1].split():
+            yield argument.replace("@FILE@", str(disk)).replace("@DIR@", str(scratch / "disks"))
+
+    def close(self):
+        pass
+
+
+class Packaged:
+    def __init__(self, row, options):
+        self.name = row["name"]
+        self.row = row
+        self.options = options
+        self.materials = None
+
+    def words(self, scratch):
+        words = shlex.split(self.row["run"])
+        if not packaged.installed(self.options.packaged, words[0]):
+            raise packaged.Skip(f"the {words[0]} plugin is not installed")
+        for tool in self.row.get("needs", []):
+            if not shutil.which(tool, path=os.environ["PATH"] + ":/usr/sbin:/sbin"):
+                raise packaged.Skip(f"{tool} is not installed")
+        self.materials = packaged.Materials(str(scratch), self.options.packaged)
+        # Which checks are to run is said below.
+        yield from (word for word in shlex.split(self.row.get("options", ""))
+                    if not word.startswith(("--only", "--skip", "--timeout")))
+        yield from map(self.materials.expand, words)
+
+    def close(self):
+        if self.materials:
+            self.materials.close()
+
+
+def rows(options):
+    reference = (ROOT / "reference-plugins" / "correct.txt").read_text("utf-8").splitlines()
+    for text in reference if options.list != "packaged" else ():
+        fields = [field.strip() for field in text.split("|")]
+        if len(fields) >= 4 and not text.startswith("#"):
+            yield Reference(fields, options)
+    if options.list != "reference":
+        with open(ROOT / "tests" / "packaged" / "table.toml", "rb") as text:
+            for row in tomllib.load(text)["row"]:
+                yield Packaged(row, options)
+
+
+def run(row, options):
+    """[(check, status, reason, compared)], and the findings."""
+    scratch = pathlib.Path(tempfile.mkdtemp(prefix="nbdcheck-differential-"))
+    try:
+        report = scratch / "report.json"
+        command = [options.nbdcheck, "--profile=standard", "--only=^differential\\.", "--jobs=1",
+                   f"--time={options.time}", f"--report=json:{report}",
+                   f"--artifacts={scratch}/artifacts", *row.words(scratch)]
+        subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL, cwd=scratch, timeout=120, check=False)
+        contents = json.loads(report.read_text(encoding="utf-8"))
+        checks = [(c["id"], c["status"], c["reason"] or "", c["operations"])
+                  for c in contents["checks"]]
+        if not checks:
+            checks = [("start", "unknown", contents["error"] or contents["verdict"], 0)]
+        return checks, [(f["rule"], f["message"], *f["details"]) for f in contents["findings"]]
+    except packaged.Skip as reason:
+        return [("start", "skipped", str(reason), 0)], []
+    finally:
+        row.close()
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--nbdcheck", required=True, type=os.path.abspath)
+    parser.add_argument("--plugins", required=True, type=lambda p: pathlib.Path(p).resolve())
+    parser.add_argument("--packaged", default=packaged.plugin_directory())
+    parser.add_argument("--time", default="0.15", help="seconds of random requests a row")
+    parser.add_argument("--list", choices=("reference", "packaged", "both"), default="both")
+    parser.add_argument("--only", default="", help="rows that match this regular expression")
+    parser.add_argument("--shard", default="1/1", help="I/N: every Nth row, from the Ith on")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--verbose", action="store_true")
+    options = parser.parse_args()
+    if not options.packaged:
+        print("nbdkit is not installed: nothing is compared")
+        return 77
+    index, count = map(int, options.shard.split("/"))
+    chosen = [row for row in rows(options) if re.search(options.only, row.name)][index - 1::count]
+    compared, counts, wrong = collections.Counter(), collections.Counter(), []
+    begin = time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        for row, (checks, findings) in zip(chosen, pool.map(lambda r: run(r, options), chosen)):
+            for check, status, reason, operations in checks:
+                compared[check] += operations
+                good = status in ("passed", "skipped")
+                explained = not good and check in SPOILT and EXPLAINED.get(row.name)
+                counts["explained" if explained else status] += 1
+                if not good and not explained:
+                    wrong.append(f"{row.name}: {check} {status}: {reason}")
+                    print(f"DIFFERS  {wrong[-1]}", flush=True)
+                    for finding in findings:
+                        print("         " + "\n           ".join(finding))
+                elif explained:
+                    print(f"explained  {row.name}: {explained}", flush=True)
+                elif options.verbose:
+                    print(f"{status:<9}{row.name:<50}{check:<26}{operations:>9,}  {reason}",
+                          flush=True)
+    total = sum(compared.values())
+    print(f"{len(chosen)} plugins and configurations, {total:,} observations compared ("
+          + ", ".join(f"{n:,} {check}" for check, n in sorted(compared.items()) if n)
+          + f"); {counts['passed']} checks passed, {counts['skipped']} did not apply, "
+          f"{counts['explained']} explained, {len(wrong)} unexplained; "
+          f"{time.monotonic() - begin:.0f} s")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
