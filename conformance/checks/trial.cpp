@@ -15,6 +15,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 
 #include "nbdcheck/sandbox.hpp"
 #include "nbdcheck/status_page.hpp"
@@ -31,15 +32,28 @@ constexpr char at_its_end = '\2';
 // What the copy wrote is the plugin's word as well: it has the descriptor.
 constexpr std::size_t most_said = 1U << 20;
 
+// Ended, and its parent has not asked for its status.
+bool is_zombie(pid_t pid) {
+  std::ifstream file(fmt::format("/proc/{}/stat", pid));
+  std::string text;
+  std::getline(file, text);
+  const std::size_t name_end = text.rfind(") ");
+  return name_end != std::string::npos && text.at(name_end + 2) == 'Z';
+}
+
 struct Watched {
   pid_t pid = 0;
   bool ended = false;
   int status = 0;
 
-  void look() {
+  // A child of another process (`parent`) is ours only once that has ended.
+  void look(const Watched* parent = nullptr) {
     if (pid == 0 || ended) return;
     const pid_t got = ::waitpid(pid, &status, WNOHANG);
-    ended = got == pid || (got < 0 && errno == ECHILD);
+    if (got < 0 && errno == ECHILD)
+      ended = parent == nullptr || parent->ended || is_zombie(pid);
+    else
+      ended = got == pid;
   }
   [[nodiscard]] int signal() const { return ended && WIFSIGNALED(status) ? WTERMSIG(status) : 0; }
 };
@@ -162,7 +176,7 @@ TrialEnd run_trial(const std::function<void(const Trial&)>& body, std::chrono::m
     (void)::poll(&source, 1, 2);
     // Ends are looked at first: what was written before them is then there.
     first.look();
-    background.look();
+    background.look(&first);
     listener.listen();
     page.heartbeat.fetch_add(1, std::memory_order_relaxed);
     background.pid = listener.background;
@@ -188,6 +202,8 @@ TrialEnd run_trial(const std::function<void(const Trial&)>& body, std::chrono::m
     ::kill(process->pid, SIGKILL);
     ::waitpid(process->pid, nullptr, 0);
   }
+  // The first has ended by now, and the other one is ours if it ever was.
+  if (background.ended) ::waitpid(background.pid, &background.status, WNOHANG);
   ::close(ends[0]);
   end.lines = std::move(listener.lines);
   if (!server_ended)

@@ -80,6 +80,34 @@ void wait_for_ever() {
   for (;;) ::pause();
 }
 
+// On a busy machine the second process is seen before the first one has ended.
+TEST(Trial, TheFirstProcessTakesItsTimeToExit) {
+  const TrialEnd end = run_trial(
+      [](const Trial& trial) {
+        std::atexit([] { ::usleep(100'000); });
+        trial.go_into_background();
+        ::usleep(200'000);
+        trial.say("served");
+        trial.finish();
+      },
+      ample);
+  EXPECT_EQ(end.kind, Kind::finished) << end.words();
+  EXPECT_EQ(end.lines, std::vector<std::string>{"served"});
+  EXPECT_FALSE(end.first_hung);
+}
+
+TEST(Trial, DiesInTheBackgroundBeforeTheFirstProcessEnds) {
+  const TrialEnd end = run_trial(
+      [](const Trial& trial) {
+        std::atexit([] { ::usleep(700'000); });
+        trial.go_into_background();
+        (void)::raise(SIGSEGV);
+      },
+      ample);
+  EXPECT_EQ(end.kind, Kind::killed);
+  EXPECT_EQ(end.signal, SIGSEGV);
+}
+
 TEST(Trial, TheFirstProcessHangsInItsExit) {
   const TrialEnd end = run_trial(
       [](const Trial& trial) {

@@ -2,7 +2,8 @@
 """Runs nbdcheck on the plugins that nbdkit's packages install, and holds what it
 says against table.toml.
 
-  run.py --nbdcheck=PATH [--group=NAME ...] [--row=REGEX] [--profile=quick] [--seed=N]
+  run.py --nbdcheck=PATH [--group=NAME ...] [--row=REGEX] [--profile=quick] [--time=SECONDS]
+         [--seed=N]
   run.py --proofs       the scripts that show the plugins' bugs on the real nbdkit
 
 Exits 1 if a row differs from the table, or an installed plugin is not in it.
@@ -166,6 +167,7 @@ def run_row(row, options):
         report = os.path.join(directory, "report.json")
         command = [options.nbdcheck, f"--profile={options.profile}", f"--seed={options.seed}",
                    "--jobs=1", "--nbdkit=none", "--fail-on=quality", "--quiet", f"--report=json:{report}",
+                   *([f"--time={options.time}"] if options.time else []),
                    f"--artifacts={directory}/artifacts", *shlex.split(row.get("options", "")),
                    *map(materials.expand, words)]
         ran = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -286,6 +288,7 @@ def parse_arguments():
     parser.add_argument("--group", action="append", help="only rows of this group; repeatable")
     parser.add_argument("--row", help="only rows whose name matches this regular expression")
     parser.add_argument("--profile", default="quick")
+    parser.add_argument("--time", help="seconds a run, instead of the profile's")
     parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
     parser.add_argument("--jobs", type=int, default=2, help="rows at once")
     parser.add_argument("--json", help="write what the runs gave to this file")
