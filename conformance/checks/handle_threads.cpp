@@ -19,7 +19,13 @@
 namespace nbdcheck {
 namespace {
 
-constexpr std::uint64_t rounds = 64;
+// Of a slow plugin fewer requests are made: each is worth as much.
+constexpr double enough_time = 0.5;  // seconds, for each of the parts
+std::uint64_t as_many(const Subject& subject, std::uint64_t least, std::uint64_t most) {
+  const double each = static_cast<double>(subject.nanoseconds_per_read) * 1e-9;
+  if (each * static_cast<double>(most) < enough_time) return most;
+  return std::max(least, static_cast<std::uint64_t>(enough_time / each));
+}
 
 class Threads {
  public:
@@ -28,7 +34,9 @@ class Threads {
         server_(server),
         writes_(run.subject().info.can_write),
         block_(std::max<std::uint64_t>(run.subject().minimum_block(), 512)),
-        blocks_(std::min<std::uint64_t>(run.subject().info.size / block_, 256)) {}
+        blocks_(std::min<std::uint64_t>(run.subject().info.size / block_, 256)),
+        rounds_(as_many(run.subject(), 6, 64)),
+        changes_(as_many(run.subject(), 1, 4)) {}
 
   // One connection whose requests run on three threads in turn.
   void spread() {
@@ -61,7 +69,7 @@ class Threads {
     std::unique_ptr<Connection> connection;
     lanes.front().run([&] { connection = opened(); });
     if (connection) {
-      for (std::uint64_t i = 0; i < rounds && !wrong_; ++i) {
+      for (std::uint64_t i = 0; i < rounds_ && !wrong_; ++i) {
         const std::uint64_t offset = run_.random().below(blocks_) * block_;
         lanes[i % lanes.size()].run([&] { change(*connection, offset); });
         lanes[(i + 1) % lanes.size()].run(
@@ -78,7 +86,8 @@ class Threads {
         if (!connection) return;
         for (const auto& entry : std::map(known_))
           compare(*connection, entry.first, "the thread of a later connection");
-        for (std::uint64_t n = 0; n < 4; ++n) change(*connection, (i * 4 + n) % blocks_ * block_);
+        for (std::uint64_t n = 0; n < changes_; ++n)
+          change(*connection, (i * changes_ + n) % blocks_ * block_);
         if (run_.subject().info.can_flush && !connection->flush().ok()) known_.clear();
       });
     }
@@ -139,6 +148,8 @@ class Threads {
   bool writes_;
   std::uint64_t block_;
   std::uint64_t blocks_;
+  std::uint64_t rounds_;
+  std::uint64_t changes_;  // by each connection
   std::uint32_t tag_ = 0;
   std::map<std::uint64_t, std::vector<std::byte>> known_;  // by offset
   std::optional<Violation> wrong_;                         // the first
