@@ -35,6 +35,9 @@ struct Finding {
   // itself (replayed by check and seed).
   std::optional<Plan> plan;
   std::size_t original_operations = 0;  // before shrinking
+  // How often the plan showed it, in how many runs; no runs: not counted.
+  unsigned shown = 0;
+  unsigned runs = 0;
   int occurrences = 1;                  // the same rule seen again
   // Set once it is known:
   std::string plan_path;

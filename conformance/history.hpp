@@ -2,7 +2,10 @@
 // ran.  Judges read it; nothing in it refers to a plugin.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "plan/plan.hpp"
@@ -15,6 +18,19 @@ struct Record {
 };
 
 using History = std::vector<Record>;
+
+// The same of an operation that others may have overlapped.  Times are those of
+// one clock, in nanoseconds; the operation lies within [begin, end].
+struct TimedRecord {
+  Operation operation;
+  std::int32_t error = 0;
+  bool done = false;  // false: its connection was not open
+  std::int64_t begin = 0;
+  std::int64_t end = 0;
+  std::span<const std::byte> data;  // of a read; kept by whoever recorded it
+
+  [[nodiscard]] bool ok() const { return done && error == 0; }
+};
 
 // A rule seen broken, in terms of the history alone.
 struct Violation {

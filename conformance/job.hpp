@@ -53,6 +53,7 @@ struct Job {
   // further copies of the backing files here.
   bool twice = false;
   std::vector<std::string> second_arguments;
+  unsigned repeat = 0;  // Kind::plan, concurrent: run it so often; 0: until it shows something
   bool trial = false;             // Kind::plan: a candidate of shrinking, to be judged in a hurry
   // --in-process: the job does not run in a child, stdio is still the user's.
   // Never leaves this process, so it is not part of the JSON.

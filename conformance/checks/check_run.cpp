@@ -89,11 +89,16 @@ double CheckRun::seconds_left() const {
 
 void CheckRun::violated(Violation violation) { report(std::move(violation), 0); }
 
+void CheckRun::violated(Violation violation, unsigned shown, unsigned runs) {
+  report(std::move(violation), 0, shown, runs);
+}
+
 void CheckRun::violated_in_sequence(Violation violation) {
   report(std::move(violation), log_.size());
 }
 
-void CheckRun::report(Violation violation, std::uint64_t sequence_length) {
+void CheckRun::report(Violation violation, std::uint64_t sequence_length, unsigned shown,
+                      unsigned runs) {
   if (std::find(reported_.begin(), reported_.end(), violation.rule) != reported_.end()) return;
   reported_.push_back(violation.rule);
   found_any_ = true;
@@ -104,6 +109,12 @@ void CheckRun::report(Violation violation, std::uint64_t sequence_length) {
     finding.severity = rule->severity;
     finding.title = rule->title;
   }
+  // What the user asks for is no longer advice.
+  if (job_.request.atomic_consistency &&
+      (finding.rule == "concurrency.torn-sector" || finding.rule == "concurrency.atomic"))
+    finding.severity = Severity::must;
+  finding.shown = shown;
+  finding.runs = runs;
   finding.message = std::move(violation.message);
   finding.expected = std::move(violation.expected);
   finding.actual = std::move(violation.actual);

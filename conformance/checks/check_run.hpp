@@ -58,6 +58,8 @@ class CheckRun {
 
   // --- results -------------------------------------------------------------
   void violated(Violation violation);
+  // Of a plan that was run several times.
+  void violated(Violation violation, unsigned shown, unsigned runs);
   // With the sequence logged so far as its plan.
   void violated_in_sequence(Violation violation);
   // Findings for whatever the collector has noticed since the last call; true
@@ -75,7 +77,8 @@ class CheckRun {
   [[nodiscard]] SequenceOptions sequence_options() const;
 
  private:
-  void report(Violation violation, std::uint64_t sequence_length);
+  void report(Violation violation, std::uint64_t sequence_length, unsigned shown = 1,
+              unsigned runs = 0);
 
   const Job& job_;
   Output output_;

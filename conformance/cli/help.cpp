@@ -53,7 +53,8 @@ What comes out:
                        replay: in process (the default) or in the real nbdkit
   --repeat=N           replay: run it N times
   --consistency=regular|atomic
-                       judge: what reads may return (default: regular)
+                       what reads of concurrent requests may return; atomic
+                       asks for more than nbdkit does (default: regular)
   --rules, --checks, --format=text|json
                        list: what, and how
   --version, --help

@@ -296,8 +296,11 @@ tl::expected<Options, CliExit> parse_options(std::span<const std::string> argume
   reader.belongs("--format", list, "list");
   reader.belongs("--repeat", options.command == Options::Command::replay, "replay FILE.plan");
   reader.belongs("--target", options.command == Options::Command::replay, "replay FILE.plan");
-  reader.belongs("--consistency", options.command == Options::Command::judge,
-                 "judge HISTORY.jsonl");
+  reader.belongs("--consistency",
+                 options.command == Options::Command::judge ||
+                     options.command == Options::Command::run ||
+                     options.command == Options::Command::replay,
+                 "PLUGIN, replay FILE.plan and judge HISTORY.jsonl");
   reader.word("--consistency", raw.consistency, consistencies, options.consistency);
   reader.word("--format", raw.format, formats, options.list_as_json);
   reader.word("--target", raw.target, targets, options.on_nbdkit);

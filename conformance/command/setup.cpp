@@ -46,6 +46,7 @@ tl::expected<std::unique_ptr<Setup>, std::string> Setup::make(
   request.export_name = options.export_name;
   request.readonly = options.readonly;
   request.unstable_contents = options.unstable_contents;
+  request.atomic_consistency = options.consistency == Consistency::atomic;
   request.persistence = options.persistence;
   request.effort = options.profile;
   // The same plans every time, unless another seed is asked for: a test suite

@@ -19,9 +19,18 @@ Lane::~Lane() {
 }
 
 void Lane::run(const std::function<void()>& work) {
-  std::unique_lock lock(mutex_);
-  work_ = &work;
+  start(work);
+  wait();
+}
+
+void Lane::start(std::function<void()> work) {
+  const std::lock_guard lock(mutex_);
+  work_ = std::move(work);
   changed_.notify_all();
+}
+
+void Lane::wait() {
+  std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return work_ == nullptr; });
   if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
 }
@@ -35,7 +44,7 @@ void Lane::loop() {
     lock.unlock();
     std::exception_ptr error;
     try {
-      (*work_)();
+      work_();
     } catch (...) {
       error = std::current_exception();
     }

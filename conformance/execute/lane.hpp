@@ -20,13 +20,16 @@ class Lane {
   // Runs `work` on the lane's thread and waits for it.  An exception comes out
   // here.
   void run(const std::function<void()>& work);
+  // The same in two steps, so that several lanes run at once.
+  void start(std::function<void()> work);
+  void wait();
 
  private:
   void loop();
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  const std::function<void()>* work_ = nullptr;
+  std::function<void()> work_;  // empty: idle
   std::exception_ptr error_;
   bool stop_ = false;
   std::thread thread_;

@@ -63,7 +63,9 @@ std::vector<Operation> OperationLog::load(const std::string& path) {
   while (operations.size() < header.count && operations.size() < limit) {
     Operation op;
     if (!file.read(reinterpret_cast<char*>(&op), sizeof(op))) break;
-    if (op.kind > OpKind::extents || op.payload > Payload::ones || op.connection > 64) break;
+    if (op.kind > OpKind::extents || op.payload > Payload::ones || op.connection > 64 ||
+        op.thread >= max_plan_threads)
+      break;
     operations.push_back(op);
   }
   return operations;

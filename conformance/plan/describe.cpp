@@ -1,6 +1,8 @@
 // Operations in words.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "plan/names.hpp"
 #include "plan/plan.hpp"
 
@@ -36,6 +38,11 @@ bool modifies(OpKind kind) {
 
 bool has_range(OpKind kind) {
   return kind != OpKind::open && kind != OpKind::close && kind != OpKind::flush;
+}
+
+bool concurrent(std::span<const Operation> operations) {
+  return std::any_of(operations.begin(), operations.end(),
+                     [](const Operation& op) { return op.thread != 0 || op.round != 0; });
 }
 
 std::string describe(const Operation& op) {

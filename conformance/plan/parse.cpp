@@ -78,7 +78,7 @@ tl::expected<std::uint8_t, Wrong> parse_flags(std::string_view text) {
 }
 
 // One `key=value` word of an operation.
-tl::expected<void, Wrong> parse_word(std::string_view word, Operation& op) {
+tl::expected<void, Wrong> parse_word(std::string_view word, Operation& op, bool threads) {
   const std::size_t equals = word.find('=');
   if (equals == std::string_view::npos) return wrong("expected key=value, found {}", quote(word));
   const std::string_view key = word.substr(0, equals);
@@ -103,13 +103,21 @@ tl::expected<void, Wrong> parse_word(std::string_view word, Operation& op) {
     const auto payload = position(plan_words::payloads, value);
     if (!payload) return wrong("unknown payload {}", quote(value));
     op.payload = static_cast<Payload>(*payload);
+  } else if (threads && key == "thread") {
+    const auto thread = number("thread", value, max_plan_threads - 1);
+    if (!thread) return tl::unexpected(thread.error());
+    op.thread = static_cast<std::uint8_t>(*thread);
+  } else if (threads && key == "round") {
+    const auto round = number("round", value, UINT16_MAX);
+    if (!round) return tl::unexpected(round.error());
+    op.round = static_cast<std::uint16_t>(*round);
   } else {
     return wrong("{} takes no {}", name(op.kind), quote(key));
   }
   return {};
 }
 
-tl::expected<Operation, Wrong> parse_operation(std::string_view line) {
+tl::expected<Operation, Wrong> parse_operation(std::string_view line, bool threads) {
   Operation op;
   std::string_view word = take(line, ' ');
   if (!word.starts_with('#')) {
@@ -129,7 +137,7 @@ tl::expected<Operation, Wrong> parse_operation(std::string_view line) {
   std::set<std::string_view> seen;
   while (!line.empty()) {
     word = take(line, ' ');
-    if (auto parsed = parse_word(word, op); !parsed) return tl::unexpected(parsed.error());
+    if (auto parsed = parse_word(word, op, threads); !parsed) return tl::unexpected(parsed.error());
     if (const std::string_view key = word.substr(0, word.find('=')); !seen.insert(key).second) {
       return wrong("{} is given twice", quote(key));
     }
@@ -183,10 +191,11 @@ class Parser {
     }
     const auto version = number("the version", *line, UINT32_MAX);
     if (!version) return tl::unexpected(version.error());
-    if (*version != Plan::version) {
-      return wrong("version {} of the format is not known, only version {}", *version,
-                   Plan::version);
+    if (*version != Plan::version && *version != Plan::concurrent_version) {
+      return wrong("version {} of the format is not known, only versions {} and {}", *version,
+                   Plan::version, Plan::concurrent_version);
     }
+    threads_ = *version == Plan::concurrent_version;
     return {};
   }
 
@@ -254,13 +263,15 @@ class Parser {
       if (!line || *line == plan_words::last_line) {
         return wrong("the file ends after {} of {} operations", plan_.operations.size(), promised_);
       }
-      const auto op = parse_operation(*line);
+      const auto op = parse_operation(*line, threads_);
       if (!op) return tl::unexpected(op.error());
       if (op->kind == OpKind::write && op->tag != 0) {
         const auto [writer, fresh] = writers.emplace(op->tag, line_);
         if (!fresh)
           return wrong("tag {} was used by the write in line {}", op->tag, writer->second);
       }
+      if (!plan_.operations.empty() && op->round < plan_.operations.back().round)
+        return wrong("round {} comes after round {}", op->round, plan_.operations.back().round);
       plan_.operations.push_back(*op);
     }
     return {};
@@ -280,6 +291,7 @@ class Parser {
   std::string_view rest_;
   std::size_t line_ = 0;
   std::uint64_t promised_ = 0;
+  bool threads_ = false;  // the version that has them
   Plan plan_;
 };
 

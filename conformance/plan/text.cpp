@@ -36,6 +36,8 @@ void operation(Out out, const Operation& op) {
     fmt::format_to(out, " payload={}",
                    plan_words::payloads.at(static_cast<std::size_t>(op.payload)));
   }
+  if (op.thread != 0) fmt::format_to(out, " thread={}", op.thread);
+  if (op.round != 0) fmt::format_to(out, " round={}", op.round);
   fmt::format_to(out, "\n");
 }
 
@@ -44,7 +46,8 @@ void operation(Out out, const Operation& op) {
 std::string to_text(const Plan& plan) {
   std::string text;
   const Out out(text);
-  fmt::format_to(out, "{} {}\n", plan_words::first_line, Plan::version);
+  fmt::format_to(out, "{} {}\n", plan_words::first_line,
+                 concurrent(plan.operations) ? Plan::concurrent_version : Plan::version);
   header(out, "plugin", plan.plugin);
   for (const std::string& argument : plan.arguments) header(out, "arg", argument);
   if (!plan.sha256.empty()) header(out, "sha256", plan.sha256);

@@ -100,6 +100,24 @@ TEST(PlanText, ReadsAsDocumented) {
             "end\n");
 }
 
+TEST(PlanText, ThreadsAndRoundsMakeItAnotherVersion) {
+  Plan plan;
+  plan.plugin = "memory";
+  plan.check = "concurrency.stress";
+  plan.operations = {{.kind = OpKind::open}, {.kind = OpKind::flush}, {.kind = OpKind::flush}};
+  EXPECT_FALSE(concurrent(plan.operations));
+  EXPECT_TRUE(to_text(plan).starts_with("nbdcheck-plan 1\n"));
+  plan.operations[1].thread = 3;
+  plan.operations[2].round = 1;
+  EXPECT_TRUE(concurrent(plan.operations));
+  const std::string text = to_text(plan);
+  EXPECT_TRUE(text.starts_with("nbdcheck-plan 2\n")) << text;
+  EXPECT_TRUE(text.ends_with("#0 open\n#0 flush thread=3\n#0 flush round=1\nend\n")) << text;
+  const auto again = plan_from_text(text);
+  ASSERT_TRUE(again.has_value()) << again.error();
+  EXPECT_EQ(*again, plan);
+}
+
 TEST(PlanText, AcceptsCommentsBlankLinesAndCrlf) {
   const auto plan = plan_from_text(
       "; by hand\r\nnbdcheck-plan 1\r\n\r\nplugin memory\r\ncheck data.random\r\noperations 1\r\n"
@@ -115,13 +133,15 @@ struct BadPlan {
 };
 
 #define HEAD "nbdcheck-plan 1\nplugin p\ncheck c\n"
+#define HEAD2 "nbdcheck-plan 2\nplugin p\ncheck c\n"
 const BadPlan bad_plans[] = {
     BadPlan{"", "line 1: the file is empty"},
     BadPlan{"\x7f"
             "ELF\x02",
             "line 1: this is not a plan; plans begin with 'nbdcheck-plan 1'"},
     BadPlan{"nbdcheck-plan", "line 1: the version is not a number: ''"},
-    BadPlan{"nbdcheck-plan 2\n", "line 1: version 2 of the format is not known, only version 1"},
+    BadPlan{"nbdcheck-plan 3\n",
+            "line 1: version 3 of the format is not known, only versions 1 and 2"},
     BadPlan{"nbdcheck-plan 1\nplugin p\n", "line 3: the file ends before the line 'operations'"},
     BadPlan{"nbdcheck-plan 1\nplugin p\noperations 0\nend\n",
             "line 3: the line 'check' is missing"},
@@ -167,8 +187,15 @@ const BadPlan bad_plans[] = {
     BadPlan{HEAD "operations 1\n#0 flush flags=fua\n", "line 5: unknown flag 'fua'"},
     BadPlan{HEAD "operations 2\n#0 write offset=0 count=1 tag=3\n"
                  "#0 write offset=0 count=1 tag=3\n",
-            "line 6: tag 3 was used by the write in line 5"}};
+            "line 6: tag 3 was used by the write in line 5"},
+    BadPlan{HEAD "operations 1\n#0 flush thread=1\n", "line 5: flush takes no 'thread'"},
+    BadPlan{HEAD2 "operations 1\n#0 flush thread=64\n", "line 5: thread is 64, more than 63"},
+    BadPlan{HEAD2 "operations 1\n#0 flush round=65536\n",
+            "line 5: round is 65536, more than 65535"},
+    BadPlan{HEAD2 "operations 2\n#0 flush round=2\n#0 flush round=1\n",
+            "line 6: round 1 comes after round 2"}};
 #undef HEAD
+#undef HEAD2
 
 TEST(PlanText, BadTextIsOneClearError) {
   for (const BadPlan& bad : bad_plans) {

@@ -215,6 +215,7 @@ std::string command_line(const Plan& plan, std::string_view extra) {
 
 std::string why_not_over_nbd(const Finding& finding, const Plan& plan) {
   const std::string& rule = finding.rule;
+  if (concurrent(plan.operations)) return "its requests run at once";
   if (plan.operations.size() > longest_sequence)
     return fmt::format("the sequence of {} operations is too long for a script",
                        plan.operations.size());

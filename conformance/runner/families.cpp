@@ -9,8 +9,9 @@ bool is_about_contents(const std::string& rule) {
   static const std::set<std::string, std::less<>> contents = {
       "data.read-your-writes", "data.nothing-outside", "zero.reads-zero",
       "zero.nothing-outside",  "trim.nothing-outside", "cache.harmless",
-      "flush.harmless",   "handle.persistence",   "handle.independent",
-      "handle.multi-conn"};
+      "flush.harmless",        "handle.persistence",   "handle.independent",
+      "handle.multi-conn",     "concurrency.regular",  "concurrency.convergence",
+      "concurrency.multi-conn"};
   return contents.contains(rule);
 }
 
@@ -19,12 +20,13 @@ bool same_family(const std::string& a, const std::string& b) {
 }
 
 bool is_plain(const Finding& finding) {
-  return finding.plan && std::all_of(finding.plan->operations.begin(),
-                                     finding.plan->operations.end(), [](const Operation& op) {
-                                       return op.connection == 0 && op.flags == 0 &&
-                                              (op.kind == OpKind::open || op.kind == OpKind::read ||
-                                               op.kind == OpKind::write);
-                                     });
+  return finding.plan && !concurrent(finding.plan->operations) &&
+         std::all_of(finding.plan->operations.begin(), finding.plan->operations.end(),
+                     [](const Operation& op) {
+                       return op.connection == 0 && op.flags == 0 &&
+                              (op.kind == OpKind::open || op.kind == OpKind::read ||
+                               op.kind == OpKind::write);
+                     });
 }
 
 ShrinkLimits shrink_limits(Effort effort, const Subject& subject) {

@@ -5,6 +5,7 @@
 #include <bitset>
 
 #include "checks/beside_nbdkit.hpp"
+#include "checks/concurrent_check.hpp"
 #include "checks/sequence_check.hpp"
 #include "nbdcheck/status_page.hpp"
 
@@ -81,6 +82,13 @@ void run_plan(CheckRun& run) {
   const auto plan = plan_from_text(run.job().plan_text);
   if (!plan) {
     run.unknown("the plan cannot be read: " + plan.error());
+    return;
+  }
+  if (concurrent(plan->operations)) {
+    if (run.job().where == Job::Where::nbdkit)
+      run.unknown("its requests run at once, which is done in process only");
+    else
+      run_concurrent_plan(run, *plan);
     return;
   }
   SequenceOptions options = run.sequence_options();

@@ -378,6 +378,7 @@ Plan Runner::plan_for(const Finding& finding, std::vector<Operation> operations)
 
 Finding Runner::shrink_finding(const Finding& finding, const JobReport& report) {
   if (options_.in_process) return finding;
+  if (concurrent(report.log)) return shrink_concurrent_finding(finding, report);
   const auto begin = std::chrono::steady_clock::now();
   unsigned processes = 0;
   Finding best = finding;

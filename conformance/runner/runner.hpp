@@ -63,6 +63,11 @@ class Runner {
   void add_finding(Finding finding);
   void show_on_nbdkit(Finding& finding, const Plan& plan);
   Finding shrink_finding(const Finding& finding, const JobReport& report);
+  // concurrent_finding.cpp
+  Finding shrink_concurrent_finding(const Finding& finding, const JobReport& report);
+  std::optional<Finding> try_concurrent(const Plan& plan, const Finding& finding,
+                                        const ChildEnd* wanted, double seconds, unsigned repeat);
+  unsigned rate(Finding& finding, const ChildEnd* wanted);
   void count_shrinking(const Finding& finding, std::chrono::steady_clock::time_point begin,
                        unsigned processes);
   void look_for_buffers(Finding& finding);

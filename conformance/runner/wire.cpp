@@ -13,10 +13,16 @@ using nlohmann::json;
 json finding_out(const Finding& finding) {
   json details = json::array();
   for (const std::string& line : finding.details) details.push_back(escape(line));
-  return {{"rule", escape(finding.rule)},       {"severity", static_cast<int>(finding.severity)},
-          {"check", escape(finding.check)},     {"title", escape(finding.title)},
-          {"message", escape(finding.message)}, {"expected", escape(finding.expected)},
-          {"actual", escape(finding.actual)},   {"details", std::move(details)}};
+  return {{"rule", escape(finding.rule)},
+          {"severity", static_cast<int>(finding.severity)},
+          {"check", escape(finding.check)},
+          {"title", escape(finding.title)},
+          {"message", escape(finding.message)},
+          {"expected", escape(finding.expected)},
+          {"actual", escape(finding.actual)},
+          {"shown", finding.shown},
+          {"runs", finding.runs},
+          {"details", std::move(details)}};
 }
 
 std::string text_in(const json& value, const char* key) {
@@ -34,6 +40,8 @@ Finding finding_in(const json& value) {
   finding.message = text_in(value, "message");
   finding.expected = text_in(value, "expected");
   finding.actual = text_in(value, "actual");
+  finding.shown = value.at("shown").get<unsigned>();
+  finding.runs = value.at("runs").get<unsigned>();
   for (const json& line : value.at("details"))
     finding.details.push_back(unescape(line.get<std::string>()).value_or(""));
   return finding;

@@ -214,7 +214,8 @@ std::string to_json(const Job& job) {
                       {"script", out(job.script)},
                       {"twice", job.twice},
                       {"second_arguments", out(job.second_arguments)},
-                      {"trial", job.trial}};
+                      {"trial", job.trial},
+                      {"repeat", job.repeat}};
   return value.dump();
 }
 
@@ -236,6 +237,7 @@ std::optional<Job> job_from_json(const std::string& text) {
     in(value.at("twice"), job.twice);
     in(value.at("second_arguments"), job.second_arguments);
     in(value.at("trial"), job.trial);
+    in(value.at("repeat"), job.repeat);
     return job;
   } catch (const json::exception&) {
     return std::nullopt;

@@ -206,7 +206,7 @@ class BadPlan(Case):
             self.refused(self.plan[:length])
 
     def test_version(self):
-        for version in ("2", "0", "-1", "x", "", "4294967297"):
+        for version in ("3", "0", "-1", "x", "", "4294967297"):
             self.refused(self.changed("nbdcheck-plan 1", f"nbdcheck-plan {version}"), "line 1")
 
     def test_hostile_sizes(self):
