@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -92,6 +93,7 @@ class ConcurrentRunner::Pool {
   }
 
   [[nodiscard]] bool is_open(unsigned connection) const { return sessions_[connection] != nullptr; }
+  [[nodiscard]] bool ever_opened() const { return ever_opened_; }
   [[nodiscard]] const std::string& open_failure() const { return open_failure_; }
 
  private:
@@ -231,6 +233,7 @@ class ConcurrentRunner::Pool {
     record.end = stamp_end();
     record.done = true;
     if (opened) {
+      ever_opened_.store(true, std::memory_order_relaxed);
       session = std::move(*opened);
       home_[record.operation.connection] = static_cast<std::uint8_t>(thread);
       return;
@@ -246,6 +249,7 @@ class ConcurrentRunner::Pool {
   // Destroyed before the sessions: see ~Pool.
   std::array<std::unique_ptr<Session>, connections> sessions_;
   std::array<std::uint8_t, connections> home_{};  // the thread that opened it
+  std::atomic<bool> ever_opened_{false};
   std::mutex failure_mutex_;
   std::string open_failure_;
   unsigned rounds_ = 0;
@@ -268,6 +272,7 @@ std::span<const TimedRecord> ConcurrentRunner::run(std::span<const Operation> op
 }
 
 bool ConcurrentRunner::is_open(unsigned connection) const { return pool_->is_open(connection); }
+bool ConcurrentRunner::ever_opened() const { return pool_->ever_opened(); }
 void ConcurrentRunner::close_all() { pool_->close_all(); }
 const std::string& ConcurrentRunner::open_failure() const { return pool_->open_failure(); }
 

@@ -41,6 +41,7 @@ class ConcurrentRunner {
   [[nodiscard]] bool is_open(unsigned connection) const;
   // Each connection on the thread that opened it.
   void close_all();
+  [[nodiscard]] bool ever_opened() const;
   // Why an open failed, if one did.
   [[nodiscard]] const std::string& open_failure() const;
 

@@ -70,6 +70,7 @@ void SceneMaker::add_place(std::uint64_t begin, std::uint64_t length, std::uint6
   step = std::max(aim_.block, fit(step));
   begin = fit(begin);
   length = std::min(fit(length), std::min(largest_place, fit(aim_.max_request)));
+  length = std::max(length, aim_.block);
   if (begin >= fit(aim_.size)) return;
   length = std::min(length, fit(aim_.size) - begin);
   if (length == 0) return;

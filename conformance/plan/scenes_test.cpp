@@ -57,7 +57,7 @@ void check_scene(const SceneAim& aim, const std::vector<Operation>& scene) {
 
 TEST(Scenes, KeepToTheirAim) {
   for (const std::uint64_t size : {2048UL, 4096UL, 65536UL, 1048576UL, 1048577UL, 1UL << 40}) {
-    for (const std::uint64_t block : {1UL, 512UL, 4096UL}) {
+    for (const std::uint64_t block : {1UL, 512UL, 4096UL, 65536UL}) {
       for (const int kind : {0, 1, 2, 3}) {
         SceneAim aim;
         aim.size = size;
