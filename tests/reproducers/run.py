@@ -29,10 +29,15 @@ SHOWN, NOT_SHOWN = 1, 0
 VISIBLE = (r"^(data|extents|zero|trim|cache|capability|handle|blocksize|size\.value|"
            r"flush\.harmless|process\.(crash|exit)|differential)")
 
+ENDS = "it exits with status 0 when nbdkit was about to do so"
+
 # What is wrong there does not come out of the real server.
 NOT_SEEN = {
     "faulty-extents fault=gap-ignored":
         "nbdkit serves the extents before the gap, and the client asks again for the rest",
+    "faulty-process fault=exit-unload": ENDS,
+    "faulty-process fault=exit-cleanup": ENDS,
+    "faulty-process fault=_exit-unload": ENDS,
     "faulty-capability fault=fua-7": "nbdkit takes every value above 2 for emulation",
     "faulty-capability fault=cache-9": "nbdkit takes every value above 2 for a .cache",
     "faulty-capability fault=block-unset": "what is on nbdkit's stack happens to be legal",

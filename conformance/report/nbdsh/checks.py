@@ -114,6 +114,13 @@ def opens(disk):
             disk.close(connection)
 
 
+def reads(disk):
+    opens(disk)
+    count = range_of(disk, 512)
+    if disk.read(0, 0, count) is None:
+        raise Bug("the export cannot be read", "success", disk.nbdkit.last_words())
+
+
 def last_byte(disk):
     count = range_of(disk)
     block = block_of(disk.handles[0])
