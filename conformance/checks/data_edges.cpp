@@ -19,7 +19,11 @@ class Edges {
       : run_(run),
         session_(session),
         block_(run.subject().minimum_block()),
-        size_(run.subject().info.size - run.subject().info.size % block_) {}
+        size_(run.subject().info.size - run.subject().info.size % block_),
+        longest_(run.request().effort == Effort::quick ? 4U << 20 : largest_request),
+        // Of one size from first to last: a plugin that keeps a buffer too long would
+        // die of one that grows, and other checks tell that better.
+        data_(std::min(size_, std::max(longest_, 2 * block_))) {}
 
   void last_block() {
     if (size_ < 2 * block_) return;
@@ -42,9 +46,7 @@ class Edges {
            {std::uint64_t{0}, block_, std::uint64_t{1}, size_ / 2, size_ - std::min(size_, length)})
         whole(reading, offset, length);
     // Whatever the limit is: the shortest of these that fails has halves that work.
-    const std::uint64_t longest =
-        run_.request().effort == Effort::quick ? 4U << 20 : largest_request;
-    for (std::uint64_t length = 1024; length <= std::min(size_, longest); length *= 2) {
+    for (std::uint64_t length = 1024; length <= std::min(size_, longest_); length *= 2) {
       if (run_.seconds_left() < 0) return;
       whole(reading, 0, length);
       if (run_.subject().info.can_write) whole(writing, 0, length);
@@ -55,12 +57,10 @@ class Edges {
   static constexpr std::uint64_t largest_request = 64U << 20;  // nbdkit's own limit
 
   bool read(std::uint64_t offset, std::uint64_t count) {
-    data_.resize(std::max<std::size_t>(data_.size(), count));
     run_.count_operations(1);
     return session_.read(std::span(data_).first(count), offset, 0).ok();
   }
   bool write(std::uint64_t offset, std::uint64_t count) {
-    data_.resize(std::max<std::size_t>(data_.size(), count));
     run_.count_operations(1);
     return session_.write(std::span(data_).first(count), offset, 0).ok();
   }
@@ -111,9 +111,10 @@ class Edges {
 
   CheckRun& run_;
   Session& session_;
-  std::vector<std::byte> data_;
   std::uint64_t block_;
   std::uint64_t size_;
+  std::uint64_t longest_;
+  std::vector<std::byte> data_;
 };
 
 const Registration registration{{
