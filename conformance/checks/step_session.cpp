@@ -91,10 +91,13 @@ bool StepSession::begin() {
   const PluginStruct& table = server_->plugin().callbacks();
   const auto entries = entries_of(table);
   Code code = Code::of_plugin(entries.empty() ? nullptr : entries.front());
-  if (why_ = code.opaque(); !why_.empty()) return false;
+  why_ = code.opaque();
+  opaque_ = !why_.empty();
+  if (opaque_) return false;
   auto stepper = Stepper::attach(std::move(code), entries);
   if (!stepper) {
     why_ = stepper.error();
+    opaque_ = true;
     return false;
   }
   stepper_ = std::move(*stepper);

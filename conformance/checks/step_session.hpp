@@ -34,6 +34,8 @@ class StepSession {
   // Loads the plugin and opens the connections.  False: see why().
   bool begin();
   [[nodiscard]] const std::string& why() const { return why_; }
+  // It serves, but its code is not of a kind to be stepped through.
+  [[nodiscard]] bool opaque() const { return opaque_; }
 
   // REQUIRES: as many handles as before.
   void use(const StepPair& pair);
@@ -87,6 +89,7 @@ class StepSession {
   const StepSpace& space_;
   StepPair pair_;
   std::string why_;
+  bool opaque_ = false;
   std::unique_ptr<Server> server_;
   std::unique_ptr<LockWatch> locks_;
   std::unique_ptr<Stepper> stepper_;

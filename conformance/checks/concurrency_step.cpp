@@ -1,0 +1,464 @@
+// Two requests, one stopped at every instruction of the plugin that another
+// thread can tell from the one before, the other run there from begin to end.
+// What is left must be what one or the other would have left.
+//
+// All of it happens in copies of this process, made before the plugin is
+// loaded, so that first use can be tried again and again and nothing that goes
+// wrong ends the check.  A crash is then repeated here, for the stacks.
+#include <fmt/format.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <chrono>
+#include <csignal>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "checks/check_run.hpp"
+#include "checks/sanitized.hpp"
+#include "checks/sequence_check.hpp"
+#include "checks/step_pairs.hpp"
+#include "checks/step_session.hpp"
+#include "checks/step_words.hpp"
+#include "checks/trial.hpp"
+#include "nbdcheck/sandbox.hpp"
+#include "nbdcheck/status_page.hpp"
+
+namespace nbdcheck {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Seconds = std::chrono::duration<double>;
+
+// Seconds after which something that should long have ended never will.
+constexpr double patience = 15;
+
+constexpr std::size_t most_points = 4096;
+constexpr std::size_t most_known = 16U << 20;
+
+// Shared with the copies; what is stored survives their death.
+struct Board {
+  std::atomic<std::uint64_t> points;   // to explore, in what was recorded
+  std::atomic<std::uint64_t> reached;  // explored
+  std::atomic<std::uint64_t> blocked;  // of these, where B had to wait
+  std::atomic<std::uint64_t> pair;     // that is at work
+  std::atomic<std::uint64_t> point;    // its index
+  std::atomic<std::uint64_t> total;    // points of that pair
+  std::atomic<bool> complete;          // the life came to its end
+  StepPoint list[most_points];         // first use: addresses from the code's begin
+  std::byte known[most_known];         // what areas held before anything was done
+};
+
+class SharedBoard {
+ public:
+  SharedBoard() {
+    void* map = ::mmap(nullptr, sizeof(Board), PROT_READ | PROT_WRITE,
+                       MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (map != MAP_FAILED) board_ = static_cast<Board*>(map);
+  }
+  ~SharedBoard() {
+    if (board_ != nullptr) ::munmap(board_, sizeof(Board));
+  }
+  SharedBoard(const SharedBoard&) = delete;
+  SharedBoard& operator=(const SharedBoard&) = delete;
+  [[nodiscard]] bool valid() const { return board_ != nullptr; }
+  Board* operator->() const { return board_; }
+
+ private:
+  Board* board_ = nullptr;
+};
+
+// An order in which an early end leaves no part of the operation out.
+std::vector<std::size_t> spread(std::size_t count) {
+  std::vector<std::size_t> order;
+  std::vector<bool> taken(count);
+  order.reserve(count);
+  for (std::size_t stride = std::bit_ceil(std::max<std::size_t>(count, 1)); stride > 0; stride /= 2)
+    for (std::size_t i = 0; i < count; i += stride)
+      if (!taken[i]) {
+        taken[i] = true;
+        order.push_back(i);
+      }
+  return order;
+}
+
+// Far into a loop takes long to get to.
+std::vector<std::size_t> order_of(const std::vector<StepPoint>& points) {
+  constexpr std::uint32_t few = 4;
+  constexpr std::uint32_t most = 128;
+  auto order = spread(points.size());
+  std::erase_if(order, [&](std::size_t i) { return points[i].occurrence > most; });
+  std::stable_partition(order.begin(), order.end(),
+                        [&](std::size_t i) { return points[i].occurrence <= few; });
+  return order;
+}
+
+class Exploration {
+ public:
+  explicit Exploration(CheckRun& run)
+      : run_(run), space_(step_space(run.subject())), pairs_(step_pairs(run.subject(), space_)) {}
+
+  void run() {
+    if (!board_.valid()) return run_.unknown("no memory to share");
+    begin_ = Clock::now();
+    const auto share = [this](StepState state, bool two_handles, double until) {
+      if (!over_) group(state, two_handles, until);
+    };
+    share(StepState::filled, false, 0.45);
+    share(StepState::cold, false, 0.6);
+    share(StepState::filled, true, 0.75);
+    share(StepState::cold, true, 0.85);
+    share(StepState::first_use, false, 1);
+    share(StepState::first_use, true, 1);
+    // Torn sectors are no news where whole ones are lost.
+    if (!over_ && torn_) run_.violated(violation_of(*torn_, {}));
+    run_.count_operations(2 * board_->reached);
+    if (!over_ && board_->reached == 0)
+      run_.unknown(why_not_.empty() ? "no request could be stopped on its way" : why_not_);
+  }
+
+ private:
+  static double seconds_for(Effort effort) {
+    return effort == Effort::quick ? 0.2 : effort == Effort::standard ? 4 : 40;
+  }
+  [[nodiscard]] std::size_t longest() const {
+    return run_.request().effort == Effort::quick ? 1000 : 3000;
+  }
+  [[nodiscard]] double used() const { return Seconds(Clock::now() - begin_).count(); }
+  [[nodiscard]] double total() const { return seconds_for(run_.request().effort); }
+
+  void group(StepState state, bool two_handles, double until) {
+    std::vector<std::size_t> members;
+    for (std::size_t i = 0; i < pairs_.size(); ++i)
+      if (pairs_[i].state == state && pairs_[i].two_handles == two_handles) members.push_back(i);
+    if (members.empty()) return;
+    const double end = until * total();
+    if (state == StepState::filled) return filled(members, end);
+    for (std::size_t n = 0; n < members.size() && !over_ && used() < end; ++n) {
+      const double share = used() + (end - used()) / static_cast<double>(members.size() - n);
+      state == StepState::cold ? cold(members[n], share) : first_use(members[n], share);
+    }
+  }
+
+  // --- all in one life -------------------------------------------------------
+
+  void filled(const std::vector<std::size_t>& members, double end) {
+    live(
+        [&](const Trial* trial) {
+          StepSession session(run_, space_, pairs_[members.front()]);
+          if (!begun(session, trial)) return;
+          session.stepper().set_longest(longest());
+          for (std::size_t n = 0; n < members.size(); ++n) {
+            const double share = used() + (end - used()) / static_cast<double>(members.size() - n);
+            session.use(pairs_[members[n]]);
+            if (!explore(session, members[n], share, trial)) return;
+          }
+          session.end();
+          board_->complete = true;
+        },
+        end);
+  }
+
+  // Every point in turn, or as many as there is time for.  False: end here.
+  bool explore(StepSession& session, std::size_t pair, double end, const Trial* trial) {
+    if (used() > end) return true;
+    board_->pair = pair;
+    const Recording& recording = recorded(session, pair);
+    const auto order = order_of(recording.points);
+    board_->points += order.size();
+    std::uint64_t area = 0;
+    for (const std::size_t i : order) {
+      if (used() > end) break;
+      board_->point = i;
+      area = (area + 1) % space_.areas;
+      const Meeting meeting = session.meet(area, recording.points[i]);
+      if (meeting.clash && session.wrong_in_turn(area)) return true;
+      if (!consider(session, meeting, trial)) return false;
+    }
+    return true;
+  }
+
+  // A request does the same whatever it is to meet, and a single step takes as
+  // long as an exploration.
+  const Recording& recorded(StepSession& session, std::size_t pair) {
+    const std::string key = pairs_[pair].first_text();
+    const auto known = recordings_.find(key);
+    if (known != recordings_.end()) return known->second;
+    return recordings_[key] = session.record(0);
+  }
+
+  // --- a few points a life ---------------------------------------------------
+
+  void cold(std::size_t pair, double end) {
+    const bool known = look(pair);
+    std::size_t done = 0;
+    do {
+      const std::size_t first = done;
+      live(
+          [&](const Trial* trial) {
+            StepSession session(run_, space_, pairs_[pair]);
+            if (!begun(session, trial)) return;
+            session.stepper().set_longest(longest());
+            session.stepper().set_longest(longest());
+            board_->pair = pair;
+            if (known) tell(session);
+            const Recording recording = session.record(0);
+            const auto order = order_of(recording.points);
+            if (first == 0) board_->points += order.size();
+            board_->total = order.size();
+            for (std::uint64_t area = 1; area < space_.areas; ++area) {
+              const std::size_t at = first + area - 1;
+              if (at >= order.size()) break;
+              board_->point = order[at];
+              if (!consider(session, session.meet(area, recording.points[order[at]]), trial))
+                return;
+            }
+            session.end();
+            board_->complete = true;
+          },
+          end);
+      done += space_.areas - 1;
+      if (!pending_) continue;
+      confirm(pair, known);
+      return;
+    } while (!over_ && done < board_->total && used() < end);
+  }
+
+  void first_use(std::size_t pair, double end) {
+    const bool known = look(pair);
+    live(
+        [&](const Trial* trial) {
+          StepSession session(run_, space_, pairs_[pair]);
+          if (!begun(session, trial)) return;
+          session.stepper().set_longest(longest());
+          const Recording recording = session.record(0);
+          board_->total = std::min(recording.points.size(), most_points);
+          board_->points += board_->total.load();
+          const std::uint64_t base = session.stepper().code().ranges().front().begin;
+          for (std::size_t i = 0; i < board_->total; ++i)
+            board_->list[i] = {recording.points[i].address - base, recording.points[i].occurrence};
+          session.end();
+          board_->complete = true;
+        },
+        end);
+    const std::size_t count = over_ ? 0 : board_->total.load();
+    for (const std::size_t i : spread(count)) {
+      if (over_ || used() > end) return;
+      live(
+          [&](const Trial* trial) {
+            StepSession session(run_, space_, pairs_[pair]);
+            if (!begun(session, trial)) return;
+            session.stepper().set_longest(longest());
+            session.stepper().set_longest(longest());
+            board_->pair = pair;
+            board_->point = i;
+            if (known) tell(session);
+            StepPoint point = board_->list[i];
+            point.address += session.stepper().code().ranges().front().begin;
+            if (!consider(session, session.meet(0, point), trial)) return;
+            session.end();
+            board_->complete = true;
+          },
+          end);
+      if (pending_) return confirm(pair, known);
+    }
+  }
+
+  // The same place in a new life, with one request after the other.
+  void confirm(std::size_t pair, bool known) {
+    const StepTold found = *std::exchange(pending_, std::nullopt);
+    live(
+        [&](const Trial* trial) {
+          StepSession session(run_, space_, pairs_[pair]);
+          if (!begun(session, trial)) return;
+          if (known) tell(session);
+          board_->point = session.wrong_in_turn(found.area) ? 1 : 0;
+          session.end();
+          board_->complete = true;
+        },
+        total());
+    if (over_ || !board_->complete || board_->point != 0) return;
+    over_ = true;
+    run_.violated(violation_of(found, {}));
+  }
+
+  // What the areas hold before anything is done: seen in a life of its own,
+  // because looking is doing something.
+  bool look(std::size_t pair) {
+    if (run_.subject().external_storage) return false;
+    bool complete = false;
+    live(
+        [&](const Trial* trial) {
+          StepSession session(run_, space_, pairs_[pair]);
+          if (!begun(session, trial)) return;
+          session.stepper().set_longest(longest());
+          std::size_t at = 0;
+          for (std::uint64_t area = 0; area < space_.areas; ++area) {
+            for (const CollisionRange& range : session.look(area)) {
+              if (range.before.empty() || at + range.before.size() > most_known)
+                return finish(trial);
+              std::copy(range.before.begin(), range.before.end(), board_->known + at);
+              at += range.before.size();
+            }
+          }
+          session.end();
+          board_->complete = true;
+        },
+        total());
+    complete = board_->complete;
+    return complete && !over_;
+  }
+
+  void tell(StepSession& session) {
+    std::size_t at = 0;
+    for (std::uint64_t area = 0; area < space_.areas; ++area) {
+      auto ranges = session.extent_of(area);
+      for (CollisionRange& range : ranges) {
+        const std::span<const std::byte> known(board_->known + at, range.after.size());
+        // Other contents may be made anew each time: identifiers, dates.
+        if (std::all_of(known.begin(), known.end(), [](std::byte b) { return b == std::byte{0}; }))
+          range.before.assign(known.begin(), known.end());
+        at += range.after.size();
+      }
+      session.know(area, std::move(ranges));
+    }
+  }
+
+  // --- lives -----------------------------------------------------------------
+
+  static void finish(const Trial* trial) {
+    if (trial != nullptr) trial->finish();
+  }
+
+  // Says why, where it does not.
+  static bool begun(StepSession& session, const Trial* trial) {
+    if (session.begin()) return true;
+    if (trial != nullptr) {
+      trial->say(word_line(session.opaque() ? "opaque" : "not begun", session.why()));
+      trial->finish();
+    }
+    return false;
+  }
+
+  // Counts a meeting, and tells of what is wrong.  False: that was all.
+  bool consider(StepSession& session, const Meeting& meeting, const Trial* trial) {
+    const bool stuck = meeting.outcome.a_stuck || meeting.outcome.b_stuck;
+    if (!stuck && meeting.outcome.reached) ++board_->reached;
+    if (meeting.outcome.blocked) ++board_->blocked;
+    if (!stuck && !meeting.clash) return true;
+    const StepTold told = told_of(meeting, session.place(meeting));
+    const bool torn =
+        told.what == StepTold::What::torn_read || told.what == StepTold::What::torn_sector;
+    // That a sector is one is nobody's promise.
+    if (torn && !run_.request().atomic_consistency) return true;
+    if (trial != nullptr) {
+      if (stuck)
+        for (const std::string& words : session.deadlock())
+          trial->say(word_line("deadlock", words));
+      trial->say(to_line(told));
+    }
+    if (torn) return true;
+    finish(trial);
+    return false;
+  }
+
+  // Runs `body` in a copy, and takes in what it found.
+  void live(const std::function<void(const Trial*)>& body, double end) {
+    board_->complete = false;
+    set_phase("running one request at every instruction of another");
+    const double limit = std::max(0.0, end - used()) + patience;
+    const TrialEnd ended = run_trial(
+        [&](const Trial& trial) {
+          body(&trial);
+          trial.finish();
+        },
+        std::chrono::milliseconds(static_cast<long>(limit * 1000)));
+    for (const std::string& line : ended.lines) take(line);
+    if (over_) return;
+    if (ended.kind == TrialEnd::Kind::finished) return;
+    if (ended.kind == TrialEnd::Kind::killed && ended.signal != SIGTRAP) {
+      over_ = true;
+      const StepPair& at = pairs_[std::min<std::size_t>(board_->pair, pairs_.size() - 1)];
+      set_phase(("one request in the middle of another: " + at.text()).c_str());
+      // Here it is seen with its stack.
+      body(nullptr);
+      run_.unknown("a copy of the server died, which this one did not: " + ended.words());
+      return;
+    }
+    over_ = true;
+    if (ended.kind == TrialEnd::Kind::out_of_time) return never_ended();
+    run_.unknown("a copy of the server did not come to its end: " + ended.words());
+  }
+
+  // Nothing was said of it: it was not in a meeting.
+  void never_ended() {
+    Violation v;
+    v.rule = "process.hang";
+    v.message = fmt::format(
+        "Running one request in the middle of another ({}), a request did not "
+        "come to its end in {} s.",
+        pairs_[board_->pair].text(), patience);
+    run_.violated(std::move(v));
+  }
+
+  void take(const std::string& line) {
+    if (auto why = text_after("opaque", line)) {
+      over_ = true;
+      return run_.not_applicable(*why);
+    }
+    // With a second connection it may not serve; that is for others to judge.
+    if (auto why = text_after("not begun", line)) why_not_ = *std::move(why);
+    if (auto words = text_after("deadlock", line)) deadlock_.push_back(*std::move(words));
+    const auto told = told_from_line(line);
+    if (!told) return;
+    const bool torn =
+        told->what == StepTold::What::torn_sector || told->what == StepTold::What::torn_read;
+    if (torn) {
+      torn_ = told;
+    } else if (told->what == StepTold::What::wrong &&
+               pairs_[board_->pair].state != StepState::filled) {
+      pending_ = told;
+    } else {
+      over_ = true;
+      run_.violated(violation_of(*told, deadlock_));
+    }
+  }
+
+  CheckRun& run_;
+  StepSpace space_;
+  std::vector<StepPair> pairs_;
+  SharedBoard board_;
+  Clock::time_point begin_;
+  bool over_ = false;
+  std::optional<StepTold> torn_;  // the first
+  std::string why_not_;           // the last reason of a copy that did not serve
+  std::vector<std::string> deadlock_;
+  std::optional<StepTold> pending_;              // wrong, and to be confirmed
+  std::map<std::string, Recording> recordings_;  // of the life at work
+};
+
+std::string not_applicable(const Subject& subject) {
+  if (sanitized) return why_sanitized;
+  if (subject.thread_model < ThreadModel::serialize_requests)
+    return fmt::format("requests never run at once ({})", name(subject.thread_model));
+  if (const auto why = needs_contents(subject); !why.empty()) return why;
+  if (step_space(subject).areas == 0) return "too small for requests side by side";
+  return "";
+}
+
+const Registration registration{{
+    .id = "concurrency.step",
+    .summary = "one request at every instruction of another",
+    .rules = {"concurrency.regular", "concurrency.torn-sector", "concurrency.atomic"},
+    .not_applicable = not_applicable,
+    .run = [](CheckRun& run) { Exploration(run).run(); },
+}};
+
+}  // namespace
+}  // namespace nbdcheck
