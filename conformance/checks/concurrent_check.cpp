@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "checks/concurrent_noise.hpp"
 #include "checks/sequence_check.hpp"
 #include "nbdcheck/status_page.hpp"
 
@@ -76,6 +77,28 @@ bool run_scene(CheckRun& run, ConcurrentRunner& runner, std::span<const Operatio
   return false;
 }
 
+void run_scenes(CheckRun& run, Server& server) {
+  InProcessTarget target(server);
+  ConcurrentOptions options;
+  options.export_name = run.request().export_name;
+  ConcurrentRunner runner(target, run.subject().info.size, options);
+  SceneAim aim = scene_aim(run.subject());
+  // Where a request takes milliseconds, a scene must not take all the time.
+  const double each = static_cast<double>(run.subject().nanoseconds_per_read) * 2e-9;
+  if (each > 0)
+    aim.most_operations =
+        static_cast<std::size_t>(std::clamp(run.seconds_left() / 5 / each, 40.0, 600.0));
+  SceneMaker scenes(aim, run.random().next());
+  bool good = true;
+  do {
+    good = run_scene(run, runner, scenes.next());
+    if (run.incidents().has_news()) run.report_incidents();
+  } while (good && run.budget_left(0.97));
+  if (!runner.ever_opened())
+    run.unknown("the export could not be opened: " + runner.open_failure());
+  runner.close_all();
+}
+
 void run_concurrent_plan(CheckRun& run, const Plan& plan) {
   const auto server = run.serve();
   if (!server) return;
@@ -88,6 +111,7 @@ void run_concurrent_plan(CheckRun& run, const Plan& plan) {
   unsigned shown = 0;
   ConcurrentVerdict first;
   {
+    const auto noise = plan.check == noise_check ? make_noise(run, *server) : nullptr;
     InProcessTarget target(*server);
     ConcurrentOptions options;
     options.export_name = plan.export_name;

@@ -24,6 +24,9 @@ std::string needs_concurrency(const Subject& subject);
 // are its plan.  False: something was found.
 bool run_scene(CheckRun& run, ConcurrentRunner& runner, std::span<const Operation> operations);
 
+// Scenes, for as long as there is time, or until one shows something.
+void run_scenes(CheckRun& run, Server& server);
+
 // Runs the plan again and again: until it shows something, or, with
 // Job::repeat, as often as that says, and counts.
 void run_concurrent_plan(CheckRun& run, const Plan& plan);
