@@ -132,6 +132,10 @@ bool CheckRun::report_incidents(bool in_sequence) {
 
 void CheckRun::unknown(const std::string& reason) { output_.unknown(reason); }
 
+void CheckRun::remark(const std::string& text) {
+  if (output_.remark) output_.remark(text);
+}
+
 void CheckRun::not_applicable(const std::string& reason) { output_.not_applicable(reason); }
 
 SequenceOptions CheckRun::sequence_options() const {

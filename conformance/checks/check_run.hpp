@@ -28,6 +28,7 @@ class CheckRun {
     std::function<void(const Finding&, std::uint64_t sequence_length)> finding;
     std::function<void(const std::string& reason)> unknown;
     std::function<void(const std::string& reason)> not_applicable;
+    std::function<void(const std::string& text)> remark = {};
   };
   CheckRun(const Job& job, const std::string& log_path, Output output);
   ~CheckRun();
@@ -70,6 +71,8 @@ class CheckRun {
   // The check concerns other plugins; where that is known before it runs,
   // Check::not_applicable says so.
   void not_applicable(const std::string& reason);
+  // How thorough it was, for reports: "1234 of 1240 points".
+  void remark(const std::string& text);
   [[nodiscard]] bool found_any() const { return found_any_; }
 
   // --- sequences -----------------------------------------------------------

@@ -119,6 +119,10 @@ class Exploration {
     // Torn sectors are no news where whole ones are lost.
     if (!over_ && torn_) run_.violated(violation_of(*torn_, {}));
     run_.count_operations(2 * board_->reached);
+    if (board_->points > 0)
+      run_.remark(fmt::format("{} of {} points explored ({} %), at {} of them B had to wait",
+                              board_->reached.load(), board_->points.load(),
+                              100 * board_->reached / board_->points, board_->blocked.load()));
     if (!over_ && board_->reached == 0)
       run_.unknown(why_not_.empty() ? "no request could be stopped on its way" : why_not_);
   }

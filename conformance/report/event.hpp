@@ -23,7 +23,7 @@ std::string_view name(Status status);
 struct CheckResult {
   std::string id;
   Status status = Status::unknown;
-  std::string reason;  // why skipped or unknown
+  std::string reason;  // why skipped or unknown; else how thorough it was
   double seconds = 0;
   std::uint64_t operations = 0;
   unsigned processes = 0;          // that it ran in, one for each round

@@ -23,6 +23,9 @@ void run_job(const Job& job, const std::function<void(std::string_view)>& emit) 
   output.not_applicable = [&](const std::string& reason) {
     emit(to_line({ChildEvent::Kind::not_applicable, {}, {}, 0, reason, 0}));
   };
+  output.remark = [&](const std::string& text) {
+    emit(to_line({ChildEvent::Kind::remark, {}, {}, 0, text, 0}));
+  };
   CheckRun run(job, job.log_path, output);
   switch (job.kind) {
     case Job::Kind::probe:

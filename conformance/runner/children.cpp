@@ -27,6 +27,9 @@ void take(JobReport& report, std::string_view line) {
     case ChildEvent::Kind::not_applicable:
       report.not_applicable = event->text;
       break;
+    case ChildEvent::Kind::remark:
+      report.remark = event->text;
+      break;
     case ChildEvent::Kind::reproduced:
       report.shown = event->shown;
       report.script_output = std::move(event->text);

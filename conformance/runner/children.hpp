@@ -20,6 +20,7 @@ struct JobReport {
   bool done = false;  // the final event came
   std::vector<ChildEvent> findings;
   std::string unknown;         // why the check could not decide
+  std::string remark;          // how thorough it was
   std::string not_applicable;  // why it does not concern this plugin
   std::optional<Subject> subject;
   std::optional<bool> shown;  // Kind::reproduce: whether the script showed the bug

@@ -64,8 +64,8 @@ class Probe {
     std::vector<std::uint64_t> all;
     const std::uint64_t room = size_ - length();
     for (std::uint64_t i = 0; i < most_places; ++i) {
-      const auto place = static_cast<std::uint64_t>(
-          static_cast<unsigned __int128>(room) * i / (most_places - 1) / block_ * block_);
+      const auto place = static_cast<std::uint64_t>(static_cast<unsigned __int128>(room) * i /
+                                                    (most_places - 1) / block_ * block_);
       if (all.empty() || place >= all.back() + length()) all.push_back(place);
     }
     return all;

@@ -217,7 +217,8 @@ std::optional<Finding> finding_from_end(const ChildEnd& end, const std::string& 
 }
 
 bool same_fault(const ChildEnd& a, const ChildEnd& b) {
-  return a.kind == b.kind && a.thread_only == b.thread_only && a.callback == b.callback && a.signal == b.signal;
+  return a.kind == b.kind && a.thread_only == b.thread_only && a.callback == b.callback &&
+         a.signal == b.signal;
 }
 
 }  // namespace nbdcheck

@@ -262,7 +262,7 @@ void Runner::finish_check(const Check& check) {
 
 void Runner::collect(const std::string& check, JobReport report) {
   Status status = Status::passed;
-  std::string reason;
+  std::string reason = report.remark;
   if (!report.findings.empty()) status = Status::failed;
   if (status == Status::passed && !report.unknown.empty()) {
     status = Status::unknown;

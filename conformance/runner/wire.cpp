@@ -70,6 +70,9 @@ std::string to_line(const ChildEvent& event) {
     case ChildEvent::Kind::not_applicable:
       line = {{"event", "not-applicable"}, {"text", escape(event.text)}};
       break;
+    case ChildEvent::Kind::remark:
+      line = {{"event", "remark"}, {"text", escape(event.text)}};
+      break;
     case ChildEvent::Kind::reproduced:
       line = {{"event", "reproduced"}, {"shown", event.shown}, {"text", escape(event.text)}};
       break;
@@ -99,6 +102,9 @@ std::optional<ChildEvent> event_from_line(std::string_view text) {
       event.text = text_in(line, "text");
     } else if (kind == "not-applicable") {
       event.kind = ChildEvent::Kind::not_applicable;
+      event.text = text_in(line, "text");
+    } else if (kind == "remark") {
+      event.kind = ChildEvent::Kind::remark;
       event.text = text_in(line, "text");
     } else if (kind == "reproduced") {
       event.kind = ChildEvent::Kind::reproduced;

@@ -17,6 +17,7 @@ struct ChildEvent {
     finding,
     unknown,         // the check could not decide: `text` says why
     not_applicable,  // it found that it does not concern this plugin: `text` says why
+    remark,          // how thorough it was, in `text`
     reproduced,      // of a script: `shown`, and what it printed last in `text`
     done,            // the check ran to its end
   };

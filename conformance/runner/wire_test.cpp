@@ -42,6 +42,8 @@ TEST(Wire, TheOtherEventsComeThrough) {
   ASSERT_TRUE(back);
   EXPECT_EQ(back->kind, ChildEvent::Kind::unknown);
   EXPECT_EQ(back->text, unknown.text);
+  unknown.kind = ChildEvent::Kind::remark;
+  EXPECT_EQ(event_from_line(to_line(unknown))->kind, ChildEvent::Kind::remark);
   unknown.kind = ChildEvent::Kind::not_applicable;
   back = event_from_line(to_line(unknown));
   ASSERT_TRUE(back);
