@@ -107,6 +107,7 @@ RandomTraps::RandomTraps(const Code& code, std::vector<std::uint64_t> places, st
   mover_ = std::thread([this] { move_on(); });
 #else
   (void)code;
+  (void)places;
   (void)seed;
 #endif
 }
