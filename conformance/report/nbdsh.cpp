@@ -203,11 +203,18 @@ std::string options_list(const Plan& plan, std::string_view extra) {
   return out;
 }
 
+// nbdkit would look for "plugin.so" everywhere but in the current directory.
+std::string plugin_of(const Plan& plan) {
+  const bool file_here =
+      plan.plugin.find('/') == std::string::npos && plan.plugin.find('.') != std::string::npos;
+  return file_here ? "./" + plan.plugin : plan.plugin;
+}
+
 std::string command_line(const Plan& plan, std::string_view extra) {
   std::string line = "nbdkit -f -U SOCKET";
   if (plan.readonly) line += " -r";
   if (!extra.empty()) line += fmt::format(" {}", extra);
-  line += " " + shell_quote(plan.plugin);
+  line += " " + shell_quote(plugin_of(plan));
   for (const std::string& argument : plan.arguments) line += " " + shell_quote(argument);
   return line;
 }
@@ -251,7 +258,7 @@ Needs nbdkit and python3-libnbd only.  NBDKIT=PATH chooses another nbdkit.
   script +=
       fmt::format("DIRECTORY = {}  # where names of files begin\n", literal(context.directory));
   script += fmt::format("OPTIONS = [{}]\n", options_list(plan, extra));
-  script += fmt::format("PLUGIN = {}\n", literal(plan.plugin));
+  script += fmt::format("PLUGIN = {}\n", literal(plugin_of(plan)));
   script += "ARGUMENTS = [\n";
   for (const NbdshArgument& argument : context.arguments) {
     if (argument.file.empty())

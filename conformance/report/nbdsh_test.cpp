@@ -71,6 +71,17 @@ TEST(NbdshScript, CopiesFilesAndQuotesWhatItNames) {
   EXPECT_TRUE(has(script, "nbdkit -f -U SOCKET ./p.so"));
 }
 
+TEST(NbdshScript, NamesThePluginAsNbdkitTakesIt) {
+  for (const auto& [given, wanted] :
+       {std::pair{"plugin.so", "./plugin.so"}, std::pair{"dir/plugin.so", "dir/plugin.so"},
+        std::pair{"memory", "memory"}}) {
+    Plan plan = plan_of({{.kind = OpKind::open}});
+    plan.plugin = given;
+    const std::string script = nbdsh_script(found("data.read-your-writes"), plan, context());
+    EXPECT_TRUE(has(script, std::string("PLUGIN = \"") + wanted + "\"\n")) << given;
+  }
+}
+
 TEST(NbdshScript, SomeRulesHaveTheirOwnWay) {
   const std::string script = nbdsh_script(found("data.buffer-filled"), plan_of({}), context());
   EXPECT_TRUE(has(script, "OPTIONS = [\"-t\", \"1\"]"));

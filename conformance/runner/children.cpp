@@ -60,7 +60,10 @@ JobReport Children::run(Job job, const ChildLimits& limits,
   job.log_path = own + "/operations";
 
   JobReport report;
-  if (auto arguments = arguments_for_(own + "/files")) {
+  // A script copies what it needs by itself.
+  if (job.kind == Job::Kind::reproduce) {
+    job.request.arguments.clear();
+  } else if (auto arguments = arguments_for_(own + "/files")) {
     job.request.arguments = std::move(*arguments);
   } else {
     report.end.kind = ChildEnd::Kind::not_started;
