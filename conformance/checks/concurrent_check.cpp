@@ -83,6 +83,7 @@ void run_scenes(CheckRun& run, Server& server) {
   options.export_name = run.request().export_name;
   ConcurrentRunner runner(target, run.subject().info.size, options);
   SceneAim aim = scene_aim(run.subject());
+  aim.atomic = run.request().atomic_consistency;
   // Where a request takes milliseconds, a scene must not take all the time.
   const double each = static_cast<double>(run.subject().nanoseconds_per_read) * 2e-9;
   if (each > 0)

@@ -82,7 +82,7 @@ void SceneMaker::choose_places() {
   const std::uint64_t chunk = std::max(chunks[random_.below(chunks.size())], aim_.block);
   const std::uint64_t whole = std::max<std::uint64_t>(1, aim_.size / chunk);
   const std::uint64_t at = random_.below(whole) * chunk;
-  switch (random_.below(7)) {
+  switch (aim_.atomic && random_.percent(60) ? 3 : random_.below(7)) {
     case 0:  // neighbours in a chunk
       add_place(at, std::min<std::uint64_t>(chunk, 64U << 10), random_.percent(70) ? 512 : 4096, 0);
       break;
@@ -207,6 +207,7 @@ unsigned SceneMaker::connection_for(unsigned thread, const Place& place) {
 OpKind SceneMaker::pick_kind() {
   // What several connections owe each other begins with a flush.
   if (connections_ > 1 && aim_.can_flush && random_.percent(10)) return OpKind::flush;
+  if (aim_.atomic && random_.percent(30)) return OpKind::read;
   const std::uint64_t draw = random_.below(100);
   if (draw < 50) return OpKind::write;
   if (draw < 80) return OpKind::read;

@@ -32,6 +32,8 @@ struct SceneAim {
   unsigned connections = 1;
   // Connections may write to the same places.
   bool shared = false;
+  // The order of operations on one sector is judged, too.
+  bool atomic = false;
   // About how many operations a scene may have.
   std::size_t most_operations = 600;
   unsigned most_threads = 8;

@@ -6,8 +6,8 @@
 
 #include <time.h>
 
-const char* const choices[] = {"rmw",  "bounce",     "allocate", "mirror",     "torn", "old-again",
-                               "fill", "lost-flush", "order",    "open-count", NULL};
+const char* const choices[] = {"rmw",  "bounce",     "allocate", "mirror",     "torn",  "old-again",
+                               "fill", "lost-flush", "order",    "open-count", "first", NULL};
 
 #define BLOCK 4096U
 #define CACHED 512U
@@ -33,6 +33,7 @@ static pthread_mutex_t first = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t second = PTHREAD_MUTEX_INITIALIZER;
 static volatile int open_handles;
 static uint8_t* volatile window; /* on the disk, while there are handles */
+static uint8_t* volatile made;   /* by the first request */
 
 static void take_time(void) {
   const struct timespec time = {0, 20 * 1000};
@@ -52,6 +53,7 @@ static int slow_get_ready(void) {
 
 static void slow_unload(void) {
   free(mirror);
+  free(made);
   free(allocated);
   disk_unload();
 }
@@ -90,6 +92,14 @@ static void slow_close(void* handle) {
   *link = h->next;
   disk_unlock();
   free(h);
+}
+
+static uint8_t* disk_made_late(void) {
+  if (!made) {
+    take_time();
+    made = calloc(1, (size_t)disk_size + 1);
+  }
+  return made;
 }
 
 /* A block is taken, changed and put back. */
@@ -187,6 +197,13 @@ static int slow_pread(void* handle, void* buf, uint32_t count, uint64_t offset, 
     disk_unlock();
     return 0;
   }
+  if (fault("first")) {
+    const uint8_t* from = disk_made_late();
+    disk_lock();
+    memcpy(buf, from + offset, count);
+    disk_unlock();
+    return 0;
+  }
   if (fault("order")) {
     pthread_mutex_lock(&second);
     take_time();
@@ -220,6 +237,7 @@ static int slow_pwrite(void* handle, const void* buf, uint32_t count, uint64_t o
     memcpy(mirror + offset, buf, count);
     disk_unlock();
     take_time();
+    take_time();
     disk_pwrite(handle, buf, count, offset, flags);
     pthread_mutex_unlock(&writers);
   } else if (fault("torn") && count >= 512) {
@@ -233,6 +251,11 @@ static int slow_pwrite(void* handle, const void* buf, uint32_t count, uint64_t o
     disk_pwrite(handle, buf, count, offset, flags);
     pthread_mutex_unlock(&second);
     pthread_mutex_unlock(&first);
+  } else if (fault("first")) {
+    uint8_t* to = disk_made_late();
+    disk_lock();
+    memcpy(to + offset, buf, count);
+    disk_unlock();
   } else if (fault("fill")) {
     struct handle* h = handle;
     disk_lock();
