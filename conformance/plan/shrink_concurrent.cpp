@@ -146,13 +146,18 @@ class Shrinker {
     return any;
   }
 
+  // Half of them, a quarter, ... one, from the end.
   bool drop_operations() {
     bool any = false;
-    for (std::size_t i = best_.operations.size(); i-- > 0 && !exhausted();) {
-      if (i >= best_.operations.size() || best_.operations.size() == 1) continue;
-      Operations rest = best_.operations;
-      rest.erase(rest.begin() + static_cast<std::ptrdiff_t>(i));
-      any = attempt(std::move(rest)) || any;
+    for (std::size_t piece = best_.operations.size() / 2; piece >= 1; piece /= 2) {
+      for (std::size_t end = best_.operations.size(); end > 0 && !exhausted();) {
+        const std::size_t begin = end > piece ? end - piece : 0;
+        Operations rest = best_.operations;
+        rest.erase(rest.begin() + static_cast<std::ptrdiff_t>(begin),
+                   rest.begin() + static_cast<std::ptrdiff_t>(end));
+        any = (!rest.empty() && attempt(std::move(rest))) || any;
+        end = std::min(begin, best_.operations.size());
+      }
     }
     return any;
   }
