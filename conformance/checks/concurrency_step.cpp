@@ -452,6 +452,9 @@ std::string not_applicable(const Subject& subject) {
   if (subject.thread_model < ThreadModel::serialize_requests)
     return fmt::format("requests never run at once ({})", name(subject.thread_model));
   if (const auto why = needs_contents(subject); !why.empty()) return why;
+  // nbdkit-sh-plugin(3), nbdkit-eval-plugin(1): a process for each call.
+  if (subject.plugin.name == "sh" || subject.plugin.name == "eval")
+    return "what it does is in a script";
   if (step_space(subject).areas == 0) return "too small for requests side by side";
   return "";
 }
