@@ -18,7 +18,7 @@ class Patience {
   }
 
  private:
-  static constexpr double asleep = 6;
+  static constexpr double asleep = 10;
 
   static std::chrono::duration<double> processor() {
     timespec now{};
