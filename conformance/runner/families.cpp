@@ -1,7 +1,9 @@
 #include "runner/families.hpp"
 
 #include <algorithm>
+#include <array>
 #include <set>
+#include <string_view>
 
 namespace nbdcheck {
 
@@ -17,6 +19,18 @@ bool is_about_contents(const std::string& rule) {
 
 bool same_family(const std::string& a, const std::string& b) {
   return a == b || (is_about_contents(a) && is_about_contents(b));
+}
+
+bool is_about_requests_at_once(const std::string& rule) {
+  return rule.starts_with("concurrency.") && rule != "concurrency.lock-order";
+}
+
+bool shows_at_once_too(const Finding& finding) {
+  if (finding.severity != Severity::must) return false;
+  return std::ranges::any_of(
+      std::array<std::string_view, 7>{"data.", "zero.", "trim.", "cache.", "flush.", "fua.",
+                                      "handle."},
+      [&](std::string_view group) { return finding.rule.starts_with(group); });
 }
 
 bool is_plain(const Finding& finding) {

@@ -17,6 +17,12 @@ bool is_about_contents(const std::string& rule);
 // While a sequence gets smaller, one fault may show as another of its family.
 bool same_family(const std::string& a, const std::string& b);
 
+// The rule speaks of what requests at once do to contents.
+bool is_about_requests_at_once(const std::string& rule);
+
+// A fault that one thread shows, and that requests at once show as another.
+bool shows_at_once_too(const Finding& finding);
+
 // Shown by reads and writes of one connection alone.
 bool is_plain(const Finding& finding);
 

@@ -18,6 +18,10 @@ std::span<const std::string_view> runner_rules();
 // should.  `check` is what was running.
 std::optional<Finding> finding_from_end(const ChildEnd& end, const std::string& check);
 
+// A check that stops threads by SIGTRAP stopped one that blocks all signals, which
+// is the end of the process and no fault of the plugin's.
+bool trap_was_blocked(const ChildEnd& end, const std::string& check);
+
 // Two ends that show the same fault, for shrinking.
 bool same_fault(const ChildEnd& a, const ChildEnd& b);
 

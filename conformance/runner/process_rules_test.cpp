@@ -55,6 +55,10 @@ TEST(ProcessRules, TellTheCauseByThePhase) {
   crash.signal = SIGSEGV;
   crash.phase = phase_after_error;
   EXPECT_EQ(finding_from_end(crash, "error.requests")->rule, "process.crash");
+  ChildEnd trap = crash;
+  trap.signal = SIGTRAP;
+  EXPECT_FALSE(finding_from_end(trap, "concurrency.noise").has_value()) << "our own";
+  EXPECT_EQ(finding_from_end(trap, "data.random")->rule, "process.crash");
   crash.phase = phase_no_descriptor;
   EXPECT_EQ(finding_from_end(crash, "error.exhaustion")->rule, "error.exhaustion");
   ChildEnd exited = ended(Kind::exited);

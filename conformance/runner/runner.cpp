@@ -190,7 +190,11 @@ void Runner::run_checks(const std::vector<const Check*>& checks) {
   unsigned jobs = options_.jobs;
   if (subject.external_storage || options_.in_process) jobs = 1;
   summary_.time.jobs = jobs;
-  const auto shares = share_out(checks, subject, options_.request.effort, options_.seconds, jobs);
+  auto shares = share_out(checks, subject, options_.request.effort, options_.seconds, jobs);
+  // Requests at once come last: what is wrong one by one is told first.
+  std::stable_partition(shares.begin(), shares.end(), [](const Share& share) {
+    return !share.check->id.starts_with("concurrency.");
+  });
   for (const Share& share : shares) ++rounds_left_[std::string(share.check->id)];
 
   std::atomic<std::size_t> next = 0;
@@ -263,6 +267,11 @@ void Runner::finish_check(const Check& check) {
 void Runner::collect(const std::string& check, JobReport report) {
   Status status = Status::passed;
   std::string reason = report.remark;
+  if (trap_was_blocked(report.end, check)) {
+    report.end.kind = ChildEnd::Kind::time_limit;
+    report.end.message =
+        "the plugin blocks SIGTRAP, by which its threads are stopped in this check";
+  }
   if (!report.findings.empty()) status = Status::failed;
   if (status == Status::passed && !report.unknown.empty()) {
     status = Status::unknown;
@@ -325,6 +334,17 @@ void Runner::collect(const std::string& check, JobReport report) {
 bool Runner::already_told(const std::string& rule) {
   const std::lock_guard lock(mutex_);
   std::string known = rule;
+  if (is_about_requests_at_once(rule)) {
+    for (Finding& finding : summary_.findings) {
+      if (!shows_at_once_too(finding)) continue;
+      ++finding.occurrences;
+      const std::string note = fmt::format(
+          "{} is broken, too, which {} may explain: mend that first", rule, finding.rule);
+      if (std::ranges::find(summary_.notes, note) == summary_.notes.end())
+        summary_.notes.push_back(note);
+      return true;
+    }
+  }
   if (is_about_contents(rule)) {
     // Until plain reads and writes work, whatever else goes wrong with contents
     // says nothing about zero, trim or connections.
