@@ -99,8 +99,15 @@ std::vector<int> threads_within(const CodeOfPlugin& code) {
     const auto stack = std::ranges::find_if(
         map, [&](const Mapping& m) { return pointer >= m.begin && pointer < m.end; });
     if (pointer == 0 || stack == map.end()) continue;
-    const auto words = words_at(pointer, stack->end);
-    if (std::ranges::any_of(words, [&](std::uint64_t word) { return code.contains(word); }))
+    const auto holds_code = [&](std::uint64_t begin, std::uint64_t end) {
+      return std::ranges::any_of(words_at(begin, end),
+                                 [&](std::uint64_t word) { return code.contains(word); });
+    };
+    // The kernel joins a stack with memory that lies beyond its end by chance:
+    // the far end may then be another's.
+    constexpr std::uint64_t near = 4096;
+    if (holds_code(pointer, std::min(stack->end, pointer + near)) ||
+        holds_code(pointer, stack->end))
       found.push_back(thread);
   }
   return found;
