@@ -32,8 +32,8 @@ struct Exploration {
 };
 
 // A and B call the same function, with 3 and 4 at every point there is.
-Exploration explore(const char* name, long expected_a, long expected_b, long a = 3, long b = 4,
-                    bool every = true) {
+[[maybe_unused]] Exploration explore(const char* name, long expected_a, long expected_b, long a = 3,
+                                     long b = 4, bool every = true) {
   Exploration result;
   const auto stepper = stepper_for(name);
   const Function call = function(name);
