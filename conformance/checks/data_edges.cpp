@@ -41,7 +41,7 @@ class Edges {
   }
 
   void wholes() {
-    for (const std::uint64_t length : {3, 513, 4096, 65536})
+    for (const std::uint64_t length : {3U, 513U, 4096U, 65536U})
       for (const std::uint64_t offset :
            {std::uint64_t{0}, block_, std::uint64_t{1}, size_ / 2, size_ - std::min(size_, length)})
         whole(reading, offset, length);
