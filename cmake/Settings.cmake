@@ -36,8 +36,31 @@ function(nbdcheck_share_precompiled kind target)
   endif()
 endfunction()
 
+# Several files of a library in one compilation, in the presets that are built to
+# be run.  The others, dev and clang, show that each file compiles by itself.
+option(NBDCHECK_UNITY "Compile the files of a library in groups: quicker from scratch" OFF)
+
+function(nbdcheck_group_files target)
+  if(NBDCHECK_UNITY)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
+    if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+      # It takes what one file of a group keeps to itself for part of a header.
+      target_compile_options(${target} PRIVATE -Wno-subobject-linkage)
+    endif()
+  endif()
+endfunction()
+
+# To optimise it takes longer than it runs: what reads options and writes reports, and
+# what ThreadSanitizer slows anyway.
+function(nbdcheck_seldom_runs)
+  foreach(target ${ARGN})
+    target_compile_options(${target} PRIVATE $<$<CONFIG:RelWithDebInfo>:-O1>)
+  endforeach()
+endfunction()
+
 function(nbdcheck_library_settings target)
   nbdcheck_warnings(${target})
+  nbdcheck_group_files(${target})
   target_link_libraries(${target} PRIVATE fmt::fmt)
   nbdcheck_share_precompiled(library ${target})
 endfunction()

@@ -63,6 +63,17 @@ int refuse(nbdkit_extents* extents, IncidentKind kind, const std::string& why) {
   return -1;
 }
 
+// Where realloc fails nbdkit says so, and the manual lets the plugin take it that
+// the errno is set, too.
+int out_of_memory(nbdkit_extents* extents) {
+  // Who takes no notice may call again and again.
+  if (!extents->exhausted) api::report_error("nbdkit_add_extent: realloc: Cannot allocate memory");
+  extents->exhausted = true;
+  if (auto* host = nbdcheck::current_host()) host->set_error(ENOMEM);
+  errno = ENOMEM;
+  return -1;
+}
+
 }  // namespace
 
 NBDCHECK_API int nbdkit_add_extent(nbdkit_extents* extents, std::uint64_t offset,
@@ -72,6 +83,8 @@ NBDCHECK_API int nbdkit_add_extent(nbdkit_extents* extents, std::uint64_t offset
     return -1;
   }
   report_values(extents, offset, length, type);
+  if (extents->room == 0) return out_of_memory(extents);
+  --extents->room;
   switch (extents->list.add(offset, length, type)) {
     case ExtentList::Added::kept:
     case ExtentList::Added::ignored:

@@ -18,7 +18,7 @@ bool has_minus_sign(const char* text) {
   return *text == '-';
 }
 
-int refuse(const char* what, const char* text, const std::string& why) {
+int refuse_number(const char* what, const char* text, const std::string& why) {
   const std::string subject = what == nullptr ? "(null)" : what;
   api::report_error(subject + ": could not parse number " + api::quoted(text) + ": " + why);
   return -1;
@@ -34,15 +34,15 @@ int parse(const char* what, const char* text, Integer* result) {
   if constexpr (std::is_signed_v<Integer>) {
     number = std::strtoimax(text, &end, 0);
   } else {
-    if (has_minus_sign(text)) return refuse(what, text, "must not be negative");
+    if (has_minus_sign(text)) return refuse_number(what, text, "must not be negative");
     number = std::strtoumax(text, &end, 0);
   }
   if (errno != 0 || number < Wide{Limits::min()} || number > Wide{Limits::max()}) {
     errno = ERANGE;
-    return refuse(what, text, "out of range");
+    return refuse_number(what, text, "out of range");
   }
-  if (end == text) return refuse(what, text, "no number");
-  if (*end != '\0') return refuse(what, text, "text after the number");
+  if (end == text) return refuse_number(what, text, "no number");
+  if (*end != '\0') return refuse_number(what, text, "text after the number");
   if (result != nullptr) *result = static_cast<Integer>(number);
   return 0;
 }

@@ -3,6 +3,8 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <cstring>
@@ -143,4 +145,24 @@ EXPORTED long blocks_all_signals(long) {
   sigemptyset(&all);
   pthread_sigmask(SIG_SETMASK, &all, nullptr);
   return result;
+}
+
+EXPORTED void close_once(long) {
+  const int descriptor = dup(0);
+  close(descriptor);
+  close(-1);
+}
+EXPORTED void close_twice(long) {
+  const int descriptor = dup(0);
+  close(descriptor);
+  close(descriptor);
+  counter = counter + 1;  // the call is not the last thing: who returns is here
+}
+EXPORTED void close_twice_in_a_child(long) {
+  const pid_t child = fork();
+  if (child == 0) {
+    close_twice(0);
+    _exit(0);
+  }
+  waitpid(child, nullptr, 0);
 }

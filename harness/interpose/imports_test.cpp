@@ -1,11 +1,13 @@
 // Noise and LockWatch, on a library of small functions.
 #include <dlfcn.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <thread>
 
+#include "nbdcheck/closes.hpp"
 #include "nbdcheck/locks.hpp"
 #include "nbdcheck/noise.hpp"
 #include "nbdcheck/step.hpp"
@@ -67,14 +69,20 @@ TEST(Noise, IsGoneAfterwards) {
 }
 
 #if defined(__x86_64__) && !defined(NBDCHECK_SANITIZED)
-TEST(Noise, StopsThreadsInTheMiddleOfTheCode) {
+std::vector<std::uint64_t> instructions_of_count() {
+  std::vector<std::uint64_t> places;
   auto stepper = Stepper::attach(code(), {symbol("count")});
-  ASSERT_TRUE(stepper.has_value());
+  if (!stepper) return places;
   StepThread thread;
   const Recording recording = (*stepper)->record(
       thread, [] { function("count")(0); }, true);
-  std::vector<std::uint64_t> places;
   for (const StepPoint& point : recording.points) places.push_back(point.address);
+  return places;
+}
+
+TEST(Noise, StopsThreadsInTheMiddleOfTheCode) {
+  const std::vector<std::uint64_t> places = instructions_of_count();
+  ASSERT_FALSE(places.empty());
   const Noise noise(code(), {.seed = 4, .intensity = 0, .places = places});
   long found = 0;
   for (int i = 0; i < 100 && found == 0; ++i) found = lost("count", 2000);
@@ -82,7 +90,45 @@ TEST(Noise, StopsThreadsInTheMiddleOfTheCode) {
   EXPECT_GT(noise.disturbances(), 0u);
   EXPECT_EQ(lost("count_locked", 200), 0);
 }
+
+// Another thread may have been about to take one down when the process forked.
+TEST(Noise, LeavesNoBreakpointInACopyOfTheProcess) {
+  const std::vector<std::uint64_t> places = instructions_of_count();
+  ASSERT_FALSE(places.empty());
+  const Noise noise(code(), {.seed = 6, .intensity = 0, .places = places});
+  const pid_t copy = ::fork();
+  if (copy == 0) {
+    ::alarm(20);
+    for (const std::uint64_t place : places)
+      *reinterpret_cast<volatile std::uint8_t*>(place) = 0xcc;
+    function("count")(0);
+    ::_exit(0);
+  }
+  int status = -1;
+  ASSERT_EQ(::waitpid(copy, &status, 0), copy);
+  EXPECT_EQ(status, 0) << "killed by " << WTERMSIG(status);
+}
 #endif
+
+TEST(CloseWatch, SeesWhatIsClosedTwice) {
+  const CloseWatch watch(code());
+  function("close_once")(0);
+  function("close_twice_in_a_child")(0);
+  EXPECT_TRUE(watch.bad().empty());
+  function("close_twice")(0);
+  const auto bad = watch.bad();
+  ASSERT_EQ(bad.size(), 1u);
+  EXPECT_GT(bad.front().descriptor, 2);
+  EXPECT_TRUE(code().contains(bad.front().at));
+  EXPECT_EQ(bad.front().where, Callback::count_) << "in no callback";
+}
+
+TEST(CloseWatch, IsGoneAfterwards) {
+  { const CloseWatch watch(code()); }
+  function("close_twice")(0);
+  const CloseWatch watch(code());
+  EXPECT_TRUE(watch.bad().empty());
+}
 
 TEST(Noise, NobodyBlocksTheTrap) {
   const Noise noise(code(), {.seed = 5, .intensity = 0});

@@ -7,18 +7,11 @@
 #include <utility>
 
 #include "interpose/wrapped.hpp"
+#include "step/pause.hpp"
 #include "step/random_traps.hpp"
 
 namespace nbdcheck {
 namespace {
-
-// splitmix64: a state of one word, good enough from any seed.
-std::uint64_t next(std::uint64_t& state) {
-  std::uint64_t z = (state += 0x9e3779b97f4a7c15);
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-  return z ^ (z >> 31);
-}
 
 // A thread's own, so that drawing orders no threads.
 struct Draws {
@@ -64,7 +57,7 @@ class Source final : public interpose::Disturbance {
       draws.owner = number_;
       draws.state = seed_ ^ (threads.fetch_add(1, std::memory_order_relaxed) << 32);
     }
-    return next(draws.state);
+    return step::drawn_from(std::exchange(draws.state, draws.state + step::next_state));
   }
   [[nodiscard]] std::uint64_t count() const { return count_.load(std::memory_order_relaxed); }
 

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <utility>
 
+#include "nbdcheck/instruments.hpp"
 #include "nbdcheck/status_page.hpp"
 #include "plugin/facts.hpp"
 #include "plugin/open_library.hpp"
@@ -19,7 +20,11 @@ namespace {
 using Kind = LoadFailure::Kind;
 
 struct CloseLibrary {
-  void operator()(void* handle) const { dlclose(handle); }
+  void operator()(void* handle) const {
+    // After .unload, and while stacks can still be told: now is the time.
+    look_for_leaks();
+    dlclose(handle);
+  }
 };
 using Library = std::unique_ptr<void, CloseLibrary>;
 

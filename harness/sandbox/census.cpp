@@ -139,7 +139,9 @@ MemoryUse memory_use() {
   use.allocated = info.uordblks + info.hblkhd;
   std::ifstream statm("/proc/self/statm");
   std::uint64_t pages = 0;
-  if (statm >> pages) use.mapped = pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  const auto page_size = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  if (statm >> pages) use.mapped = pages * page_size;
+  if (statm >> pages) use.resident = pages * page_size;
   return use;
 }
 

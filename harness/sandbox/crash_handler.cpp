@@ -18,18 +18,6 @@
 #include "sandbox/instruments.hpp"
 #include "sandbox/page.hpp"
 
-#if defined(__has_feature)
-#define NBDCHECK_HAS_FEATURE(x) __has_feature(x)
-#else
-#define NBDCHECK_HAS_FEATURE(x) 0
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
-    NBDCHECK_HAS_FEATURE(address_sanitizer) || NBDCHECK_HAS_FEATURE(thread_sanitizer)
-#define NBDCHECK_SANITIZED 1
-#else
-#define NBDCHECK_SANITIZED 0
-#endif
-
 namespace nbdcheck {
 namespace {
 
@@ -84,7 +72,46 @@ void die_of(int signal) {
   ::syscall(SYS_tgkill, ::getpid(), ::gettid(), signal);
 }
 
+// Handlers that the plugin's runtime has put over ours, by signal: Go turns a
+// fault into a panic that can be recovered, OCaml looks for the end of a stack.
+constinit std::array<struct sigaction, NSIG> theirs{};
+constinit thread_local std::uintptr_t asked_at = 0;  // the frame that called theirs
+
+void on_crash(int signal, siginfo_t* info, void* context);
+
+bool is_function(const struct sigaction& action) {
+  return (action.sa_flags & SA_SIGINFO) != 0 && action.sa_sigaction != nullptr;
+}
+
+// Whether the runtime has dealt with it.  One that has not passes it on to the
+// handler it found, ours, or goes back to the default.
+bool runtime_handles(int signal, siginfo_t* info, void* context) {
+  const struct sigaction& action = theirs.at(static_cast<std::size_t>(signal));
+  if (!is_function(action)) return false;
+  // Passed on, we are called from below the frame that asked.  A handler may
+  // leave by siglongjmp instead: the next signal comes to where that one came.
+  const auto here = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+  constexpr std::uintptr_t signal_stack = 128 << 10;
+  if (here < asked_at && asked_at - here < signal_stack) return false;
+  asked_at = here;
+  action.sa_sigaction(signal, info, context);
+  asked_at = 0;
+  struct sigaction now {};
+  ::sigaction(signal, nullptr, &now);
+  return is_function(now) && now.sa_sigaction == on_crash;
+}
+
+// Nobody but us knows what is there, and no runtime is to answer for it.
+bool in_guarded_buffers(int signal, const siginfo_t* info) {
+  if ((signal != SIGSEGV && signal != SIGBUS) || info->si_code <= 0 || !is_original_process())
+    return false;
+  const auto address = reinterpret_cast<std::uint64_t>(info->si_addr);
+  const StatusPage& page = status_page();
+  return address >= page.guard_begin.load() && address < page.guard_end.load();
+}
+
 void on_crash(int signal, siginfo_t* info, void* context) {
+  if (!in_guarded_buffers(signal, info) && runtime_handles(signal, info, context)) return;
   if (!is_original_process()) {
     die_of(signal);
     return;
@@ -172,6 +199,20 @@ void thread_is_ending() {
   ::_exit(EXIT_FAILURE);
 }
 
+void watch_for_crashes_again() {
+  if (sandbox::shared_page() == nullptr) return;  // nobody would be told
+  for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL}) {
+    struct sigaction now {};
+    if (::sigaction(signal, nullptr, &now) != 0 || !is_function(now)) continue;
+    // A sanitizer's own was there before, and stays.
+    if (now.sa_sigaction == on_crash || under_sanitizer()) continue;
+    theirs.at(static_cast<std::size_t>(signal)) = now;
+    now.sa_sigaction = on_crash;  // with the signals that theirs is to run without
+    now.sa_flags |= SA_ONSTACK;
+    ::sigaction(signal, &now, nullptr);
+  }
+}
+
 void prepare_thread() {
   thread_local const SignalStack stack;
   (void)stack;
@@ -187,7 +228,7 @@ void install_crash_handlers() {
   // A sanitizer's own handler says more than ours; on_sanitizer_death follows.
   constexpr std::array sanitizers_own{SIGSEGV, SIGBUS, SIGFPE};
   constexpr std::array others{SIGILL, SIGABRT, SIGSYS, SIGTRAP};
-  if (NBDCHECK_SANITIZED == 0) {
+  if (!under_sanitizer()) {
     for (const int signal : sanitizers_own) ::sigaction(signal, &action, nullptr);
   }
   for (const int signal : others) ::sigaction(signal, &action, nullptr);

@@ -109,14 +109,19 @@ std::vector<Descendants::Found> Descendants::find() {
     if (!ours) continue;
     known_.emplace(pid, process.start);
     sessions_.insert(process.session);
-    found.push_back({pid, process.group, process.memory});
+    found.push_back({pid, process.group, process.memory, process.processor, process.own_code});
   }
   return found;
 }
 
 std::uint64_t Descendants::observe() {
   std::uint64_t memory = 0;
-  for (const Found& process : find()) memory += process.memory;
+  processor_ = own_code_ = 0;
+  for (const Found& process : find()) {
+    memory += process.memory;
+    processor_ += process.processor;
+    own_code_ += process.own_code;
+  }
   return memory;
 }
 

@@ -33,6 +33,10 @@ class Descendants {
   // session and its environment.
   std::uint64_t observe();
 
+  // Clock ticks they had used when they were looked at.
+  [[nodiscard]] std::uint64_t processor() const { return processor_; }
+  [[nodiscard]] std::uint64_t own_code() const { return own_code_; }  // outside of the kernel
+
   // Reaps orphans that died; also part of observe() and end_all().
   void reap() { find(); }
 
@@ -48,6 +52,8 @@ class Descendants {
     pid_t pid;
     pid_t group;
     std::uint64_t memory;
+    std::uint64_t processor;
+    std::uint64_t own_code;
   };
   std::vector<Found> find();
 
@@ -55,6 +61,8 @@ class Descendants {
   std::string marker_;
   std::set<Identity> known_;
   std::set<pid_t> sessions_;
+  std::uint64_t processor_ = 0;
+  std::uint64_t own_code_ = 0;
 };
 
 }  // namespace nbdcheck::sandbox

@@ -32,14 +32,8 @@ std::string flag_names(std::uint32_t flags) {
 
 }  // namespace
 
-bool in_callback(const CallSlot& slot) {
-  const auto callback = slot.callback.load();
-  return slot.thread_id.load() != 0 && callback != 0 && slot.returned.load() == 0 &&
-         callback < static_cast<std::uint8_t>(Callback::count_);  // the plugin can write here too
-}
-
 std::string describe_call(const CallSlot& slot) {
-  if (!in_callback(slot)) return {};
+  if (!slot.in_callback()) return {};
   const auto callback = static_cast<Callback>(slot.callback.load());
   switch (callback) {
     case Callback::plugin_init:
@@ -68,7 +62,8 @@ const CallSlot* slot_of(const StatusPage& page, int thread_id) {
 
 const CallSlot* culprit_slot(const StatusPage& page) {
   if (const CallSlot* slot = slot_of(page, page.crash_thread.load()); slot != nullptr) return slot;
-  const auto* slot = std::find_if(std::begin(page.slots), std::end(page.slots), in_callback);
+  const auto* slot =
+      std::ranges::find_if(page.slots, [](const CallSlot& one) { return one.in_callback(); });
   return slot == std::end(page.slots) ? nullptr : slot;
 }
 

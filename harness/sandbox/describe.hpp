@@ -7,9 +7,6 @@
 
 namespace nbdcheck::sandbox {
 
-// Whether the thread of this slot is inside the plugin.
-bool in_callback(const CallSlot& slot);
-
 // ".pwrite(count=4096, offset=0, flags=FUA)"; "" outside of callbacks.
 std::string describe_call(const CallSlot& slot);
 

@@ -7,13 +7,16 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "nbdcheck/sandbox.hpp"
+#include "nbdcheck/time_scale.hpp"
 
-#if __has_include(<valgrind/valgrind.h>)
+#if __has_include(<valgrind/memcheck.h>)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wconversion"
-#include <valgrind/valgrind.h>
+#include <valgrind/memcheck.h>
 #pragma GCC diagnostic pop
 #endif
 
@@ -22,8 +25,9 @@ using DeathCallback = void (*)();
 // Of the sanitizers' common runtime, there or not.
 extern "C" [[gnu::weak]] void __sanitizer_set_death_callback(DeathCallback callback);
 
+extern "C" [[gnu::weak]] int __lsan_do_recoverable_leak_check();
+
 namespace nbdcheck {
-namespace sandbox {
 
 bool under_valgrind() {
 #if defined(RUNNING_ON_VALGRIND)
@@ -36,6 +40,25 @@ bool under_valgrind() {
 }
 
 bool under_sanitizer() { return __sanitizer_set_death_callback != nullptr; }
+
+namespace {
+std::vector<std::string>& wrapper() {
+  static std::vector<std::string> command;
+  return command;
+}
+}  // namespace
+
+void run_children_under(std::vector<std::string> command) { wrapper() = std::move(command); }
+const std::vector<std::string>& children_run_under() { return wrapper(); }
+
+void look_for_leaks() {
+  if (__lsan_do_recoverable_leak_check != nullptr) __lsan_do_recoverable_leak_check();
+#if defined(VALGRIND_DO_LEAK_CHECK)
+  if (under_valgrind()) VALGRIND_DO_LEAK_CHECK;
+#endif
+}
+
+namespace sandbox {
 
 void at_sanitizer_death(DeathCallback callback) {
   if (!under_sanitizer()) return;
@@ -64,8 +87,8 @@ void at_sanitizer_death(DeathCallback callback) {
 }  // namespace sandbox
 
 double time_scale() {
-  if (sandbox::under_valgrind()) return 30;
-  return sandbox::under_sanitizer() ? 10 : 1;
+  if (under_valgrind() || !children_run_under().empty()) return valgrind_time_scale;
+  return under_sanitizer() ? sanitizer_time_scale : 1;
 }
 
 }  // namespace nbdcheck

@@ -1,12 +1,12 @@
 // The tools this process may run under.
 #pragma once
 
+#include "nbdcheck/instruments.hpp"
+
 namespace nbdcheck::sandbox {
 
-bool under_valgrind();
-
-// Whether a sanitizer's runtime is loaded: linked in, or preloaded.
-bool under_sanitizer();
+using nbdcheck::under_sanitizer;
+using nbdcheck::under_valgrind;
 
 // Has `callback` called when a sanitizer has reported an error it will end the
 // process for.

@@ -74,12 +74,31 @@ ProcessFacts process_facts(pid_t pid) {
   facts.parent = fields.number<pid_t>();
   facts.group = fields.number<pid_t>();
   facts.session = fields.number<pid_t>();
-  fields.skip(15);  // tty ... itrealvalue
+  fields.skip(7);                // tty ... cmajflt
+  for (int i = 0; i < 4; ++i) {  // user and system, the same of its children
+    const auto ticks = fields.number<std::uint64_t>();
+    facts.processor += ticks;
+    if (i % 2 == 0) facts.own_code += ticks;
+  }
+  fields.skip(4);  // priority ... itrealvalue
   facts.start = fields.number<std::uint64_t>();
   fields.skip(1);  // vsize
   static const auto page_size = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
   facts.memory = fields.number<std::uint64_t>() * page_size;
   return facts;
+}
+
+bool waits_for_disk(pid_t pid) {
+  const auto close = [](DIR* directory) { ::closedir(directory); };
+  const std::unique_ptr<DIR, decltype(close)> tasks(::opendir(proc_path(pid, "task").c_str()),
+                                                    close);
+  while (const dirent* entry = tasks ? ::readdir(tasks.get()) : nullptr) {
+    if (entry->d_name[0] == '.') continue;
+    const std::string text = read_file(proc_path(pid, "task/") + entry->d_name + "/stat");
+    const std::size_t name_end = text.rfind(')');
+    if (name_end != std::string::npos && text.substr(name_end + 1, 2) == " D") return true;
+  }
+  return false;
 }
 
 std::map<pid_t, ProcessFacts> process_table() {

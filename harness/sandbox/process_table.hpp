@@ -15,11 +15,16 @@ struct ProcessFacts {
   pid_t parent = 0;
   pid_t group = 0;
   pid_t session = 0;
-  std::uint64_t start = 0;   // clock ticks since boot
-  std::uint64_t memory = 0;  // resident, bytes
+  std::uint64_t processor = 0;  // clock ticks used, with those of children it waited for
+  std::uint64_t own_code = 0;   // of these, those outside of the kernel
+  std::uint64_t start = 0;      // clock ticks since boot
+  std::uint64_t memory = 0;     // resident, bytes
 
   [[nodiscard]] bool is_dead() const { return state == 'Z' || state == 'X'; }
 };
+
+// Whether one of its threads waits for a disk (state D).
+bool waits_for_disk(pid_t pid);
 
 // pid 0 in the result: no such process.
 ProcessFacts process_facts(pid_t pid);

@@ -101,8 +101,8 @@ void judge_limit(Why why, const ChildSpec& spec, const sandbox::Watch& watch, pi
   switch (why) {
     case Why::stalled:
       end.kind = Kind::hung;
-      end.message =
-          fmt::format("no progress for {:.1f} s{}", seconds(spec.stall_limit), where(end));
+      end.message = fmt::format("no progress for {:.1f} s{}",
+                                std::chrono::duration<double>(watch.idle()).count(), where(end));
       if (sandbox::process_facts(pid).state == 'T') {
         end.message += "; the process has been stopped by a signal";
       }

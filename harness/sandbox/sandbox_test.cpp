@@ -209,12 +209,49 @@ TEST_F(SandboxTest, Deadlock) {
   ASSERT_GE(end.stacks.size(), 2U);
   EXPECT_TRUE(end.stacks[0].culprit);
   EXPECT_FALSE(end.stacks[1].culprit);
+  // A thread that sleeps has what the other waits for: no cycle.
+  EXPECT_NE(end.stacks[0].waits_for.find("the mutex at 0x"), std::string::npos);
+  EXPECT_FALSE(end.stacks[0].in_lock_cycle);
+}
+
+TEST_F(SandboxTest, LockCycle) {
+  const ChildEnd end = run("lock-cycle");
+  EXPECT_EQ(end.kind, Kind::hung);
+  std::vector<int> waiting;
+  for (const ThreadStack& stack : end.stacks)
+    if (stack.in_lock_cycle) waiting.push_back(stack.thread_id);
+  ASSERT_EQ(waiting.size(), 2U) << show(end);
+  for (const ThreadStack& stack : end.stacks) {
+    if (!stack.in_lock_cycle) continue;
+    const int other = waiting[0] == stack.thread_id ? waiting[1] : waiting[0];
+    EXPECT_NE(stack.waits_for.find("which thread " + std::to_string(other) + " has"),
+              std::string::npos)
+        << stack.waits_for;
+  }
+}
+
+TEST_F(SandboxTest, AMutexLockedTwice) {
+  const ChildEnd end = run("relock");
+  EXPECT_EQ(end.kind, Kind::hung);
+  const auto stack = std::ranges::find_if(end.stacks, &ThreadStack::in_lock_cycle);
+  ASSERT_NE(stack, end.stacks.end()) << show(end);
+  EXPECT_NE(stack->waits_for.find("which it has itself"), std::string::npos) << stack->waits_for;
 }
 
 TEST_F(SandboxTest, BusyLoop) {
   const ChildEnd end = run("busy");
   EXPECT_EQ(end.kind, Kind::hung);
   EXPECT_TRUE(some_stack_has(end, "spin")) << show(end);
+}
+
+TEST_F(SandboxTest, WhoGetsLittleOfAProcessorIsGivenTime) {
+  const ChildEnd end = run("slow-work");
+  EXPECT_EQ(end.kind, Kind::finished) << show(end);
+}
+
+TEST_F(SandboxTest, WhatTheKernelWorksOnIsNoHang) {
+  const ChildEnd end = run("kernel-work");
+  EXPECT_EQ(end.kind, Kind::finished) << show(end);
 }
 
 TEST_F(SandboxTest, ProgressKeepsAlive) {

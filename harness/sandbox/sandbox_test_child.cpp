@@ -15,6 +15,7 @@
 #include <map>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 #include "sandbox/sandbox_test.hpp"
 
@@ -151,9 +152,58 @@ void deadlock(ChildSide&) {
   stuck.join();
   idle.join();
 }
+void lock_cycle(ChildSide&) {
+  static std::mutex first;
+  static std::mutex second;
+  std::atomic<int> ready = 0;
+  const auto both = [&ready](std::mutex& one, std::mutex& other) {
+    const std::lock_guard mine(one);
+    ++ready;
+    while (ready < 2) std::this_thread::yield();
+    const std::lock_guard another(other);
+  };
+  std::thread thread([&] { both(first, second); });
+  both(second, first);
+  thread.join();
+}
+void relock(ChildSide&) {
+  static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+  ::pthread_mutex_lock(&mutex);
+  ::pthread_mutex_lock(&mutex);
+}
 void busy(ChildSide& side) {
   side.emit(std::to_string(::getpid()));
   spin();
+}
+// As on a machine that has much else to do: a tenth of a processor.
+void slow_work(ChildSide& side) {
+  // Between once and four times the stall limit, which SandboxTest::spec() sets.
+  const int scale = time_scale() > 1 ? 3 : 1;
+  begin_callback(Callback::close, 0, 0, 0);
+  for (int i = 0; i < 7; ++i) {
+    timespec used{};
+    const auto mine = [&used] {
+      ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+      return std::chrono::seconds(used.tv_sec) + std::chrono::nanoseconds(used.tv_nsec);
+    };
+    for (const auto end = mine() + 12ms * scale; mine() < end;) {
+    }
+    std::this_thread::sleep_for(90ms * scale);
+  }
+  end_callback();
+  done(side);
+}
+// As when a large file is freed: all of it in the kernel.
+void kernel_work(ChildSide& side) {
+  const int scale = time_scale() > 1 ? 3 : 1;
+  std::vector<char> buffer(1U << 20);
+  const int source = ::open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+  begin_callback(Callback::close, 0, 0, 0);
+  for (const auto end = std::chrono::steady_clock::now() + 700ms * scale;
+       std::chrono::steady_clock::now() < end;)
+    if (::read(source, buffer.data(), buffer.size()) <= 0) std::abort();
+  end_callback();
+  done(side);
 }
 void progress(ChildSide& side) {
   for (int i = 0; i < 45; ++i) {
@@ -329,6 +379,10 @@ int child_main(const std::string& mode) {
       {"exit-in-thread", exit_in_thread},
       {"exec", exec_sleep},
       {"deadlock", deadlock},
+      {"lock-cycle", lock_cycle},
+      {"relock", relock},
+      {"slow-work", slow_work},
+      {"kernel-work", kernel_work},
       {"busy", busy},
       {"progress", progress},
       {"progress-for-ever", progress_for_ever},

@@ -2,12 +2,12 @@
 
 #include <fcntl.h>
 #include <linux/futex.h>
-#include <spawn.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <climits>
@@ -19,6 +19,7 @@
 #include "sandbox/child.hpp"
 #include "sandbox/descendants.hpp"
 #include "sandbox/instruments.hpp"
+#include "sandbox/spawn_settings.hpp"
 
 namespace nbdcheck::sandbox {
 namespace {
@@ -28,27 +29,6 @@ using Error = tl::unexpected<std::string>;
 Error failed(const char* what, int error) {
   return Error(std::string(what) + ": " + std::strerror(error));
 }
-
-// Above the numbers the child expects its descriptors at, so that no dup2
-// below overwrites the source of the next.
-Descriptor raised(int fd) {
-  const Descriptor low(fd);
-  return Descriptor(fd < 0 ? -1 : ::fcntl(fd, F_DUPFD_CLOEXEC, 10));
-}
-
-struct Pipe {
-  Descriptor read;
-  Descriptor write;
-
-  Pipe() {
-    std::array<int, 2> ends{-1, -1};
-    if (::pipe2(ends.data(), O_CLOEXEC) != 0) return;
-    read = Descriptor(ends[0]);
-    write = raised(ends[1]);
-    ::fcntl(ends[0], F_SETFL, O_NONBLOCK);
-  }
-  [[nodiscard]] bool valid() const { return read.valid() && write.valid(); }
-};
 
 bool fill(const Descriptor& file, std::string_view text) {
   while (!text.empty()) {
@@ -88,8 +68,13 @@ Strings child_environment(const ChildSpec& spec, const std::string& marker) {
     const std::string_view text = *variable;
     if (text.starts_with(ours)) continue;
     if (!spec.scratch.empty() && text.starts_with("TMPDIR=")) continue;
+    const std::string_view name = text.substr(0, text.find('=') + 1);
+    if (std::ranges::any_of(spec.environment,
+                            [&](const auto& own) { return own.starts_with(name); }))
+      continue;
     environment.add(std::string(text));
   }
+  for (const std::string& own : spec.environment) environment.add(own);
   environment.add(ours + marker);
   if (!spec.scratch.empty()) environment.add("TMPDIR=" + spec.scratch);
   return environment;
@@ -99,50 +84,11 @@ Strings child_environment(const ChildSpec& spec, const std::string& marker) {
 // by a newer build meanwhile; but under valgrind it is the tool's.
 std::string own_executable() {
   const std::string link = "/proc/self/exe";
-  if (!under_valgrind()) return link;
+  if (!under_valgrind() && children_run_under().empty()) return link;
   std::array<char, PATH_MAX> target{};
   const ssize_t length = ::readlink(link.c_str(), target.data(), target.size());
   return length > 0 ? std::string(target.data(), static_cast<std::size_t>(length)) : link;
 }
-
-class SpawnSettings {
- public:
-  SpawnSettings() {
-    posix_spawn_file_actions_init(&actions_);
-    posix_spawnattr_init(&attributes_);
-    sigset_t none;
-    sigset_t all;
-    sigemptyset(&none);
-    sigfillset(&all);
-    posix_spawnattr_setsigmask(&attributes_, &none);
-    posix_spawnattr_setsigdefault(&attributes_, &all);
-    // A session of its own, which is also a process group: the plugin has no
-    // terminal to talk to, and what it leaves behind can be told from other
-    // processes of ours.
-    posix_spawnattr_setflags(&attributes_,
-                             POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  }
-  ~SpawnSettings() {
-    posix_spawn_file_actions_destroy(&actions_);
-    posix_spawnattr_destroy(&attributes_);
-  }
-  SpawnSettings(const SpawnSettings&) = delete;
-  SpawnSettings& operator=(const SpawnSettings&) = delete;
-
-  void give(const Descriptor& from, int to) {
-    posix_spawn_file_actions_adddup2(&actions_, from.get(), to);
-  }
-  void close_from(int first) { posix_spawn_file_actions_addclosefrom_np(&actions_, first); }
-
-  int start(pid_t& pid, const std::string& path, Strings& arguments, Strings& environment) {
-    return ::posix_spawn(&pid, path.c_str(), &actions_, &attributes_, arguments.pointers(),
-                         environment.pointers());
-  }
-
- private:
-  posix_spawn_file_actions_t actions_{};
-  posix_spawnattr_t attributes_{};
-};
 
 }  // namespace
 
@@ -153,6 +99,17 @@ SharedPage::~SharedPage() {
 void SharedPage::release() const {
   page_->release.store(1);
   ::syscall(SYS_futex, &page_->release, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
+}
+
+WaitStatus reap(pid_t pid) {
+  int raw = 0;
+  pid_t got = 0;
+  do {
+    got = ::waitpid(pid, &raw, 0);
+  } while (got < 0 && errno == EINTR);
+  if (got != pid) return {};
+  if (WIFSIGNALED(raw)) return {.signalled = true, .value = WTERMSIG(raw)};
+  return {.value = WEXITSTATUS(raw)};
 }
 
 Child::Child(Child&& other) noexcept
@@ -180,17 +137,9 @@ WaitStatus Child::end() {
   if (reaped_) return status_;
   ::kill(-pid, SIGKILL);
   ::kill(pid, SIGKILL);
-  int raw = 0;
-  pid_t got = 0;
-  do {
-    got = ::waitpid(pid, &raw, 0);
-  } while (got < 0 && errno == EINTR);
+  status_ = reap(pid);
   reaped_ = true;
   forget_child(pid);
-  if (got == pid) {
-    status_.signalled = WIFSIGNALED(raw);
-    status_.value = status_.signalled ? WTERMSIG(raw) : WEXITSTATUS(raw);
-  }
   return status_;
 }
 
@@ -225,13 +174,15 @@ tl::expected<Child, std::string> spawn(const ChildSpec& spec) {
   settings.give(input, input_descriptor);
   settings.close_from(input_descriptor + 1);
   Strings arguments;
-  arguments.add("nbdcheck");
+  const auto& wrapper = children_run_under();
+  for (const std::string& word : wrapper) arguments.add(word);
+  arguments.add(wrapper.empty() ? "nbdcheck" : own_executable());
   for (const std::string& argument : spec.arguments) arguments.add(argument);
   Strings environment = child_environment(spec, child.marker);
-  const std::string executable = own_executable();
+  const std::string executable = wrapper.empty() ? own_executable() : wrapper.front();
 
   const int error = remember_child(child.pid, child.marker, [&](pid_t& pid) {
-    return settings.start(pid, executable, arguments, environment);
+    return settings.start(pid, executable.c_str(), arguments.pointers(), environment.pointers());
   });
   if (error != 0) {
     child.pid = 0;

@@ -39,6 +39,9 @@ struct WaitStatus {
   int value = 0;  // exit status or signal
 };
 
+// Waits for a child; {} when somebody else has done so.
+WaitStatus reap(pid_t pid);
+
 // A running child.  Killed and reaped at the latest when this goes.
 struct Child {
   Child() = default;

@@ -1,38 +1,27 @@
 #include "sandbox/stacks.hpp"
 
 #include <cxxabi.h>
-#include <elfutils/libdwfl.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cstdlib>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string_view>
 
+#include "sandbox/base_name.hpp"
 #include "sandbox/describe.hpp"
+#include "sandbox/dwfl.hpp"
+#include "sandbox/lock_waits.hpp"
 
 namespace nbdcheck::sandbox {
 namespace {
 
 constexpr std::size_t deepest = 64;  // frames per thread; a stack overflow has more
 
-// Without dwfl_standard_find_debuginfo, which may ask a debuginfod server and
-// wait for it.
-constexpr Dwfl_Callbacks callbacks{.find_elf = dwfl_linux_proc_find_elf,
-                                   .find_debuginfo = dwfl_build_id_find_debuginfo,
-                                   .section_address = nullptr,
-                                   .debuginfo_path = nullptr};
-
-struct EndDwfl {
-  void operator()(Dwfl* dwfl) const { dwfl_end(dwfl); }
-};
-using DwflPointer = std::unique_ptr<Dwfl, EndDwfl>;
-
-std::string base_name(const char* path) {
-  if (path == nullptr) return {};
-  const std::string_view text = path;
-  const std::size_t slash = text.rfind('/');
-  return std::string(slash == std::string_view::npos ? text : text.substr(slash + 1));
+std::string last_part(const char* path) {
+  return path == nullptr ? std::string() : std::string(base_name(path));
 }
 
 std::string demangled(const char* symbol) {
@@ -45,6 +34,27 @@ std::string demangled(const char* symbol) {
   return std::string(with_version.substr(0, with_version.find('@')));
 }
 
+// The compilation unit of an address.  Where some have no entry in the table of
+// addresses, as Go's, that names the last of those that have one.
+Dwarf_Die* unit_of(Dwfl_Module* module, Dwarf_Addr address, Dwarf_Addr& bias) {
+  Dwarf_Die* unit = dwfl_module_addrdie(module, address, &bias);
+  if (unit != nullptr && dwarf_haspc(unit, address - bias) > 0) return unit;
+  unit = nullptr;
+  while ((unit = dwfl_module_nextcu(module, unit, &bias)) != nullptr)
+    if (dwarf_haspc(unit, address - bias) > 0) return unit;
+  return nullptr;
+}
+
+std::string source_of(Dwfl_Module* module, Dwarf_Addr address) {
+  Dwarf_Addr bias = 0;
+  Dwarf_Die* unit = unit_of(module, address, bias);
+  Dwarf_Line* line = unit != nullptr ? dwarf_getsrc_die(unit, address - bias) : nullptr;
+  const char* file = line != nullptr ? dwarf_linesrc(line, nullptr, nullptr) : nullptr;
+  int number = 0;
+  if (file == nullptr || dwarf_lineno(line, &number) != 0) return {};
+  return last_part(file) + ":" + std::to_string(number);
+}
+
 // `lookup` lies inside the calling instruction where `address` is a return
 // address: the call may be the last instruction of its function.
 StackFrame symbolise(Dwfl* dwfl, std::uint64_t address, std::uint64_t lookup) {
@@ -55,13 +65,9 @@ StackFrame symbolise(Dwfl* dwfl, std::uint64_t address, std::uint64_t lookup) {
   const char* file = nullptr;
   const char* name =
       dwfl_module_info(module, nullptr, nullptr, nullptr, nullptr, nullptr, &file, nullptr);
-  frame.module = base_name(file != nullptr ? file : name);
+  frame.module = last_part(file != nullptr ? file : name);
   frame.function = demangled(dwfl_module_addrname(module, lookup));
-  if (Dwfl_Line* line = dwfl_module_getsrc(module, lookup); line != nullptr) {
-    int number = 0;
-    const char* source = dwfl_lineinfo(line, nullptr, &number, nullptr, nullptr, nullptr);
-    if (source != nullptr) frame.source = base_name(source) + ":" + std::to_string(number);
-  }
+  frame.source = source_of(module, lookup);
   return frame;
 }
 
@@ -136,6 +142,37 @@ void complete_culprit(Dwfl* dwfl, const StatusPage& page, ThreadStack& stack) {
   }
 }
 
+// Where static data lie: "lock in libx.so"; "": elsewhere, or unknown.
+std::string name_of_data(Dwfl* dwfl, std::uint64_t address) {
+  Dwfl_Module* module = dwfl_addrmodule(dwfl, address);
+  if (module == nullptr) return {};
+  GElf_Off offset = 0;
+  GElf_Sym symbol{};
+  const char* name =
+      dwfl_module_addrinfo(module, address, &offset, &symbol, nullptr, nullptr, nullptr);
+  const char* file = nullptr;
+  const char* module_name =
+      dwfl_module_info(module, nullptr, nullptr, nullptr, nullptr, nullptr, &file, nullptr);
+  const std::string where = last_part(file != nullptr ? file : module_name);
+  return name == nullptr ? "in " + where : fmt::format("{} in {}", demangled(name), where);
+}
+
+void add_waits(Dwfl* dwfl, std::span<const LockWait> waits, std::vector<ThreadStack>& threads) {
+  for (const LockWait& wait : waits) {
+    const auto stack = std::ranges::find(threads, wait.thread, &ThreadStack::thread_id);
+    if (stack == threads.end()) continue;
+    const std::string name = name_of_data(dwfl, wait.mutex);
+    const bool alive =
+        std::ranges::find(threads, wait.owner, &ThreadStack::thread_id) != threads.end();
+    stack->waits_for = fmt::format(
+        "the mutex at {:#x}{}, which {}", wait.mutex, name.empty() ? "" : " (" + name + ")",
+        wait.owner == wait.thread ? "it has itself"
+        : alive                   ? fmt::format("thread {} has", wait.owner)
+                                  : fmt::format("thread {} had when it ended", wait.owner));
+    stack->in_lock_cycle = wait.in_cycle;
+  }
+}
+
 }  // namespace
 
 void trim_to_blame(std::vector<StackFrame>& frames, std::uint64_t instruction) {
@@ -165,12 +202,13 @@ Stacks take_stacks(int process, const StatusPage& page) {
   static std::mutex one_at_a_time;
   const std::lock_guard lock(one_at_a_time);
   Stacks result;
-  const DwflPointer dwfl(dwfl_begin(&callbacks));
-  if (!dwfl || dwfl_linux_proc_report(dwfl.get(), process) != 0 ||
-      dwfl_report_end(dwfl.get(), nullptr, nullptr) != 0) {
+  const DwflPointer dwfl = dwfl_for(process);
+  if (!dwfl) {
     result.problem = "cannot read the memory map of the child";
     return result;
   }
+  // Before its threads are stopped to look at them.
+  const std::vector<LockWait> waits = lock_waits(process);
   Walk walk{dwfl.get(), page, result};
   if (dwfl_linux_proc_attach(dwfl.get(), process, false) != 0) {
     result.problem = dwfl_errmsg(-1);
@@ -189,6 +227,7 @@ Stacks take_stacks(int process, const StatusPage& page) {
   for (ThreadStack& stack : result.threads) {
     if (stack.thread_id == crashed) complete_culprit(dwfl.get(), page, stack);
   }
+  add_waits(dwfl.get(), waits, result.threads);
   std::stable_partition(result.threads.begin(), result.threads.end(),
                         [](const ThreadStack& stack) { return stack.culprit; });
   return result;

@@ -27,9 +27,7 @@ struct SlotReturner {
   ~SlotReturner() {
     // Inside a callback: the plugin called exit() or pthread_exit(), and the
     // slot is the witness.
-    const bool in_callback =
-        slot != nullptr && slot->callback.load() != 0 && !slot->returned.load();
-    if (in_callback) return;
+    if (slot != nullptr && slot->in_callback()) return;
     detail::this_threads_slot = nullptr;
     if (slot == nullptr) return;
     slot->callback.store(0, std::memory_order_relaxed);

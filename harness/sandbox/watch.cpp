@@ -1,5 +1,7 @@
 #include "sandbox/watch.hpp"
 
+#include "sandbox/instruments.hpp"
+
 #include <poll.h>
 #include <unistd.h>
 
@@ -14,6 +16,7 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr milliseconds look_interval{20};   // the page, the child's own memory
+constexpr int slowest = 4;                  // times the stall limit, for what works slowly
 constexpr milliseconds tick_interval{100};  // on_tick
 constexpr milliseconds scan_interval{500};  // all processes of the machine
 
@@ -134,13 +137,40 @@ bool Watch::stalled() {
   if (progress_now != last_progress_) {
     last_progress_ = progress_now;
     idle_ = {};
+    ticks_at_progress_ = ticks_;
+    own_at_progress_ = own_ticks_;
+    looks_ = looks_at_disk_ = 0;
   } else {
     // Time in which we did not run either, because the machine is overloaded
     // or was suspended, is not held against the child.
     idle_ += std::min<Clock::duration>(now - last_look_, 10 * look_interval);
   }
   last_look_ = now;
-  return idle_ > spec_.stall_limit * time_scale();
+  const auto limit = std::chrono::duration_cast<Clock::duration>(spec_.stall_limit * time_scale());
+  if (idle_ > limit / 2) note_work();
+  return idle_ > limit && (!works_slowly(limit) || idle_ > slowest * limit);
+}
+
+void Watch::note_work() {
+  ++looks_;
+  if (waits_for_disk(child_.pid)) ++looks_at_disk_;
+}
+
+// A callback that gets little of a processor others use, too, or waits for a
+// disk, comes to its end: later; so does one that the kernel works for, as when it
+// frees a large file.  One that has computed for the whole of the limit, or waits for
+// something else, does not.
+bool Watch::works_slowly(Clock::duration limit) const {
+  static const double per_second = static_cast<double>(::sysconf(_SC_CLK_TCK));
+  const auto seconds = [](Clock::duration time) {
+    return std::chrono::duration<double>(time).count();
+  };
+  const auto since = [](std::uint64_t now, std::uint64_t then) {
+    return static_cast<double>(now > then ? now - then : 0) / per_second;
+  };
+  if (since(own_ticks_, own_at_progress_) > 0.8 * seconds(limit)) return false;
+  const double used = since(ticks_, ticks_at_progress_);
+  return used > 0.02 * seconds(idle_) || looks_at_disk_ * 10 > looks_;
 }
 
 bool Watch::too_large() {
@@ -149,7 +179,10 @@ bool Watch::too_large() {
     last_scan_ = now;
     memory_of_descendants_ = descendants_.observe();
   }
-  memory_ = process_facts(child_.pid).memory + memory_of_descendants_;
+  const ProcessFacts facts = process_facts(child_.pid);
+  memory_ = facts.memory + memory_of_descendants_;
+  ticks_ = facts.processor + descendants_.processor();
+  own_ticks_ = facts.own_code + descendants_.own_code();
   return memory_ > memory_limit_;
 }
 
@@ -174,7 +207,9 @@ Why Watch::run() {
     // The event descriptor closes on exec.
     if (tick || !open) {
       const FileIdentity running = executable_identity(child_.pid);
-      if (running.inode != 0 && running != executable_) return Why::replaced;
+      // Valgrind's tool runs where we were: then there is nothing to compare with.
+      if (running.inode != 0 && running != executable_ && children_run_under().empty())
+        return Why::replaced;
     }
     if (too_large()) return Why::memory_limit;
     if (stalled()) return Why::stalled;

@@ -13,9 +13,9 @@
 namespace nbdcheck::sandbox {
 
 enum class Why {
-  over,         // the process is gone
-  crashed,      // in its signal handler, waiting for us
-  exit_called,  // in its exit hook, waiting for us
+  over,          // the process is gone
+  crashed,       // in its signal handler, waiting for us
+  exit_called,   // in its exit hook, waiting for us
   thread_ended,  // the same, in a thread of the server's that the plugin ends
   stalled,
   wall_limit,
@@ -55,6 +55,10 @@ class Watch {
   [[nodiscard]] std::string take_errors() { return errors_.take(); }
   [[nodiscard]] std::chrono::milliseconds elapsed() const;
   [[nodiscard]] std::uint64_t memory() const { return memory_; }
+  // For how long nothing moved.
+  [[nodiscard]] std::chrono::milliseconds idle() const {
+    return std::chrono::duration_cast<std::chrono::milliseconds>(idle_);
+  }
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -63,6 +67,8 @@ class Watch {
   bool read_events();
   bool stalled();
   bool too_large();
+  void note_work();
+  [[nodiscard]] bool works_slowly(Clock::duration limit) const;
 
   const ChildSpec& spec_;
   Child& child_;
@@ -77,6 +83,12 @@ class Watch {
   Clock::time_point last_scan_;
   Clock::duration idle_{0};
   std::uint64_t last_progress_ = 0;
+  std::uint64_t ticks_ = 0;  // of the processor, used by child and descendants
+  std::uint64_t ticks_at_progress_ = 0;
+  std::uint64_t own_ticks_ = 0;  // of these, outside of the kernel
+  std::uint64_t own_at_progress_ = 0;
+  unsigned looks_ = 0;          // since half of the stall limit
+  unsigned looks_at_disk_ = 0;  // of these, with a thread that waited for a disk
   std::uint64_t memory_ = 0;
   std::uint64_t memory_of_descendants_ = 0;
   std::uint64_t memory_limit_ = 0;

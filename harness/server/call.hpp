@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <exception>
 #include <type_traits>
 #include <utility>
 
@@ -58,6 +59,8 @@ inline void end_call() {
 }
 
 // pthread_exit unwinds the stack with an exception of its own kind, through us.
+// Any other one ends the process while the call is still in progress: nbdkit is
+// written in C, and nobody there catches it either.
 template <typename Function>
 inline auto call_plugin(Function&& function) {
   try {
@@ -65,6 +68,8 @@ inline auto call_plugin(Function&& function) {
   } catch (abi::__forced_unwind&) {
     thread_is_ending();
     throw;
+  } catch (...) {
+    std::terminate();  // says which exception it was
   }
 }
 

@@ -53,7 +53,7 @@ struct Connection::Impl {
   int plugin_zero(std::uint32_t count, std::uint64_t offset, std::uint32_t flags);
   int plugin_cache(std::uint32_t count, std::uint64_t offset);
   int plugin_extents(std::uint32_t count, std::uint64_t offset, std::uint32_t flags,
-                     ExtentList& list);
+                     ExtentList& list, std::uint64_t room = ~std::uint64_t{0});
   int zero_by_pwrite(std::uint32_t count, std::uint64_t offset, std::uint32_t flags);
   int cache_by_pread(std::uint32_t count, std::uint64_t offset);
   // Turns a data callback's return value into 0 or the errno for the client.

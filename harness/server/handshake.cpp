@@ -46,8 +46,9 @@ tl::expected<std::unique_ptr<Connection>, Failure> Server::connect() {
   auto connection = std::make_unique<Connection::Impl>(
       self, self.connections_accepted.fetch_add(1, std::memory_order_relaxed) + 1);
   if (self.quit) {
-    return tl::unexpected(Failure{
-        .where = Callback::none, .message = "the server is shutting down", .error = ESHUTDOWN});
+    return tl::unexpected(Failure{.where = Callback::none,
+                                  .message = "the server is shutting down (nbdkit_shutdown)",
+                                  .error = ESHUTDOWN});
   }
   if (self.table->preconnect != nullptr) {
     const ThreadScope scope(self, connection.get());

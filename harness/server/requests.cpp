@@ -92,6 +92,15 @@ Reply Connection::extents(std::uint32_t count, std::uint64_t offset, std::uint32
   });
 }
 
+Reply Connection::extents_without_memory(std::uint32_t count, std::uint64_t offset,
+                                         std::uint64_t room) {
+  Impl& self = *impl_;
+  return perform(self, Command::extents, count, offset, 0, [&] {
+    ExtentList list(offset, self.info.size);
+    return self.plugin_extents(count, offset, 0, list, room);
+  });
+}
+
 // --- errors ------------------------------------------------------------------
 
 namespace {
@@ -214,8 +223,9 @@ int Connection::Impl::cache_by_pread(std::uint32_t count, std::uint64_t offset) 
 }
 
 int Connection::Impl::plugin_extents(std::uint32_t count, std::uint64_t offset, std::uint32_t flags,
-                                     ExtentList& list) {
+                                     ExtentList& list, std::uint64_t room) {
   nbdkit_extents extents{ExtentList(offset, info.size)};
+  extents.room = room;
   if (!info.can_extents) {
     extents.list.add(offset, count, 0);  // all of it allocated
     list = std::move(extents.list);
@@ -226,6 +236,7 @@ int Connection::Impl::plugin_extents(std::uint32_t count, std::uint64_t offset, 
   const int result = invoke(server, Callback::extents, {count, offset, flags},
                             [&] { return table->extents(handle, count, offset, flags, &extents); });
   this_thread.extents = nullptr;
+  if (extents.exhausted && result == 0) return ENOMEM;
   if (const int error = outcome(Callback::extents, result)) return error;
   if (extents.refused && !extents.list.extents().empty()) {
     server.report(IncidentKind::extent_error_ignored, Callback::extents,

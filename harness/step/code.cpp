@@ -15,6 +15,8 @@
 
 #include <fmt/format.h>
 
+#include "sandbox/base_name.hpp"
+
 namespace nbdcheck {
 namespace {
 
@@ -66,11 +68,6 @@ int note_object(dl_phdr_info* info, std::size_t, void* argument) {
   else if (!was_there && !is_systems(object.path))
     search.objects.push_back(std::move(object));
   return 0;
-}
-
-std::string_view base_name(std::string_view path) {
-  const std::size_t slash = path.rfind('/');
-  return slash == std::string_view::npos ? path : path.substr(slash + 1);
 }
 
 // An ELF file that is open for reading.

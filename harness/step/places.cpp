@@ -1,32 +1,17 @@
 // Addresses in a plugin as its author knows them: functions, lines, variables.
-#include <elfutils/libdwfl.h>
-
-#include <memory>
-#include <string_view>
-
 #include <fmt/format.h>
 
 #include "nbdcheck/code.hpp"
+#include "sandbox/base_name.hpp"
+#include "sandbox/dwfl.hpp"
 
 namespace nbdcheck {
 namespace {
 
-// Without dwfl_standard_find_debuginfo, which may ask a server and wait for it.
-constexpr Dwfl_Callbacks callbacks{.find_elf = dwfl_build_id_find_elf,
-                                   .find_debuginfo = dwfl_build_id_find_debuginfo,
-                                   .section_address = dwfl_offline_section_address,
-                                   .debuginfo_path = nullptr};
-
-struct EndDwfl {
-  void operator()(Dwfl* dwfl) const { dwfl_end(dwfl); }
-};
-
-std::string_view base_name(std::string_view path) { return path.substr(path.rfind('/') + 1); }
-
 // One file, as if it were loaded somewhere.
 class File {
  public:
-  explicit File(const std::string& path) : dwfl_(dwfl_begin(&callbacks)) {
+  explicit File(const std::string& path) : dwfl_(dwfl_begin(&dwfl_of_file)) {
     if (!dwfl_) return;
     module_ = dwfl_report_offline(dwfl_.get(), "", path.c_str(), -1);
     dwfl_report_end(dwfl_.get(), nullptr, nullptr);
@@ -40,10 +25,10 @@ class File {
     std::string text = function;
     int number = 0;
     Dwfl_Line* found = dwfl_module_getsrc(module_, in_file + bias_);
-    const char* source = found == nullptr
-                             ? nullptr
-                             : dwfl_lineinfo(found, nullptr, &number, nullptr, nullptr, nullptr);
-    if (source != nullptr) text += fmt::format(" at {}:{}", base_name(source), number);
+    const char* file = found == nullptr
+                           ? nullptr
+                           : dwfl_lineinfo(found, nullptr, &number, nullptr, nullptr, nullptr);
+    if (file != nullptr) text += fmt::format(" at {}:{}", base_name(file), number);
     return text;
   }
 
@@ -59,7 +44,7 @@ class File {
   }
 
  private:
-  std::unique_ptr<Dwfl, EndDwfl> dwfl_;
+  DwflPointer dwfl_;
   Dwfl_Module* module_ = nullptr;
   GElf_Addr bias_ = 0;
 };

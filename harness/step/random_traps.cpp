@@ -1,6 +1,5 @@
 #include "step/random_traps.hpp"
 
-#include <sched.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -13,57 +12,46 @@
 
 #include <fmt/format.h>
 
+#include "nbdcheck/instruments.hpp"
+#include "step/pause.hpp"
 #include "step/trap.hpp"
 
 namespace nbdcheck::step {
 namespace {
 
-constexpr std::uint8_t int3 = 0xcc;
-
 // It outlives the object: a thread may still be on its way to the handler.
 struct Board {
-  std::vector<std::uint64_t> places;  // sorted
+  std::vector<std::uint64_t> places;    // sorted
+  std::vector<std::uint8_t> originals;  // what is at each of them
+  pid_t process = 0;
   // Where the breakpoint is; 0: somebody has taken it down and is about to put
   // up the next one.  Who makes it 0 owns it.
   std::atomic<std::uint64_t> at{0};
-  std::uint8_t original = 0;
-  std::atomic<std::uint64_t> random{1};
+  SharedDraws draws;
   std::atomic<bool> on{false};
   std::atomic<std::uint64_t> met{0};
 };
 Board board;
 
-std::uint64_t draw() {
-  std::uint64_t z = board.random.fetch_add(0x9e3779b97f4a7c15, std::memory_order_relaxed);
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-  return z ^ (z >> 31);
-}
-
 // REQUIRES: at is 0, by this thread's doing.
 void put_up() {
-  const std::uint64_t place = board.places[draw() % board.places.size()];
-  auto* byte = reinterpret_cast<volatile std::uint8_t*>(place);
-  board.original = *byte;
-  *byte = int3;
+  const std::uint64_t place = board.places[board.draws.next() % board.places.size()];
+  *reinterpret_cast<volatile std::uint8_t*>(place) = int3;
   // Last: who finds it here may take it down.
   board.at.store(place);
 }
 
-bool take_down(std::uint64_t place) {
-  if (place == 0 || !board.at.compare_exchange_strong(place, 0)) return false;
-  *reinterpret_cast<volatile std::uint8_t*>(place) = board.original;
-  return true;
+// REQUIRES: `place` is one of them.
+void restore(std::uint64_t place) {
+  const auto found = std::lower_bound(board.places.begin(), board.places.end(), place);
+  *reinterpret_cast<volatile std::uint8_t*>(place) =
+      board.originals[static_cast<std::size_t>(found - board.places.begin())];
 }
 
-void wait_a_little() {
-  const std::uint64_t kind = draw();
-  if (kind % 4 == 0) {
-    ::sched_yield();
-    return;
-  }
-  const timespec time{0, static_cast<long>(10'000 + kind / 4 % 150'000)};
-  ::nanosleep(&time, nullptr);
+bool take_down(std::uint64_t place) {
+  if (place == 0 || !board.at.compare_exchange_strong(place, 0)) return false;
+  restore(place);
+  return true;
 }
 
 }  // namespace
@@ -86,21 +74,31 @@ bool meets_random_trap([[maybe_unused]] ucontext_t& context, std::uint64_t addre
   // Again from there: it is gone, or about to go.
   context.uc_mcontext.gregs[REG_RIP] = static_cast<greg_t>(address);
 #endif
+  // In a copy of the process, whoever was about to take it down is not there.
+  if (::getpid() != board.process) {
+    restore(address);
+    return true;
+  }
   if (!take_down(address)) return true;
   board.met.fetch_add(1, std::memory_order_relaxed);
-  wait_a_little();
+  pause_a_little(board.draws.next());
   if (board.on.load()) put_up();
   return true;
 }
 
 RandomTraps::RandomTraps(const Code& code, std::vector<std::uint64_t> places, std::uint64_t seed) {
   board.met = 0;
-#if defined(__x86_64__) && !defined(NBDCHECK_SANITIZED)
+#if defined(__x86_64__)
+  if (under_sanitizer() || under_valgrind()) return;
   if (places.empty() || !make_writable(code).empty()) return;
   std::sort(places.begin(), places.end());
   places.erase(std::unique(places.begin(), places.end()), places.end());
   board.places = std::move(places);
-  board.random = seed;
+  board.originals.clear();
+  for (const std::uint64_t place : board.places)
+    board.originals.push_back(*reinterpret_cast<const std::uint8_t*>(place));
+  board.process = ::getpid();
+  board.draws.seed(seed);
   install_handler();
   board.on = true;
   put_up();

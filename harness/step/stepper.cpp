@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "nbdcheck/instruments.hpp"
 #include "nbdcheck/step.hpp"
 #include "step/decode.hpp"
 #include "step/random_traps.hpp"
@@ -15,7 +16,7 @@
 namespace nbdcheck {
 namespace {
 
-#if defined(__x86_64__) && !defined(NBDCHECK_SANITIZED)
+#if defined(__x86_64__)
 constexpr bool possible = true;
 #else
 constexpr bool possible = false;
@@ -77,7 +78,7 @@ Stepper::Stepper(Code code, std::vector<void*> entries)
 
 tl::expected<std::unique_ptr<Stepper>, std::string> Stepper::attach(Code code,
                                                                     std::vector<void*> entries) {
-  if (!possible)
+  if (!possible || under_sanitizer() || under_valgrind())
     return tl::unexpected(std::string(
         "only on x86-64, and not in a build with a sanitizer, can it be stepped through"));
   std::erase_if(

@@ -20,7 +20,6 @@ std::vector<std::uint64_t> unreturning;
 #if defined(__x86_64__)
 
 constexpr std::uint64_t trap_flag = 0x100;
-constexpr std::uint8_t int3 = 0xcc;
 
 std::uint64_t program_counter(const ucontext_t& context) {
   return static_cast<std::uint64_t>(context.uc_mcontext.gregs[REG_RIP]);
@@ -36,12 +35,19 @@ void set_stepping(ucontext_t& context, bool on) {
   flags = on ? flags | static_cast<greg_t>(trap_flag) : flags & ~static_cast<greg_t>(trap_flag);
 }
 
+constexpr int sampled = 6;  // TRAP_PERF, which the C library does not name yet
+
 bool is_ours(const siginfo_t& info) {
   return info.si_code == SI_KERNEL || info.si_code == TRAP_TRACE || info.si_code == TRAP_BRKPT;
 }
 
 void on_signal(int signal, siginfo_t* info, void* argument) {
   const int error = errno;
+  if (info->si_code == sampled) {
+    on_sample();
+    errno = error;
+    return;
+  }
   auto& context = *static_cast<ucontext_t*>(argument);
   Recorder* recorder = the_current.recorder.load();
   Explorer* explorer = the_current.explorer.load();

@@ -19,7 +19,9 @@
 
 namespace nbdcheck::step {
 
-// One byte of the plugin replaced by int3.
+inline constexpr std::uint8_t int3 = 0xcc;
+
+// One byte of the plugin replaced by it.
 class Breakpoint {
  public:
   void plant(std::uint64_t address);
@@ -99,6 +101,9 @@ Current& current();
 
 // From here on SIGTRAP is ours; what is not for us goes to who had it before.
 void install_handler();
+
+// A counter of the kernel's went off (preemption.cpp).
+void on_sample();
 
 // Whether a thread, whose /proc/self/task/TID/syscall this is, waits in a system
 // call that locks are made of.

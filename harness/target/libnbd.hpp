@@ -19,12 +19,16 @@ namespace nbdcheck {
   X(aio_is_ready) X(aio_is_negotiating) X(aio_is_connecting) X(aio_is_dead)             \
   X(aio_is_closed) X(aio_pread) X(aio_pwrite) X(aio_flush) X(aio_trim) X(aio_zero)      \
   X(aio_cache) X(aio_block_status) X(aio_disconnect) X(aio_command_completed)           \
-  X(aio_peek_command_completed) X(aio_in_flight) X(poll) X(get_size) X(get_block_size)  \
+  X(aio_peek_command_completed) X(aio_in_flight) X(poll)                                \
+  X(aio_get_fd) X(aio_get_direction) X(aio_notify_read) X(aio_notify_write)            \
+  X(get_size) X(get_block_size)  \
   X(get_canonical_export_name) X(get_export_description) X(is_read_only)                \
   X(is_rotational) X(can_flush) X(can_fua) X(can_trim) X(can_zero) X(can_fast_zero)     \
   X(can_multi_conn) X(can_cache) X(can_meta_context) X(can_df)                          \
   X(get_protocol) X(get_structured_replies_negotiated)
 // clang-format on
+
+inline constexpr int look_interval = 100;  // milliseconds between two signs of life while waiting
 
 struct LibNbd {
 #define NBDCHECK_MEMBER(name) decltype(&::nbd_##name) name = nullptr;

@@ -1,5 +1,6 @@
 // One connection to the real nbdkit, through libnbd's asynchronous commands.
 #include <fmt/format.h>
+#include <poll.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -18,7 +19,6 @@ namespace {
 using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 
-constexpr int slice = 100;  // milliseconds between two signs of life
 
 struct CloseHandle {
   void operator()(nbd_handle* handle) const { (*libnbd())->close(handle); }
@@ -68,7 +68,7 @@ struct NbdkitSession::Impl {
       return false;
     }
     status_page().heartbeat.fetch_add(1, std::memory_order_relaxed);
-    if (lib.poll(handle.get(), slice) >= 0) return true;
+    if (lib.poll(handle.get(), look_interval) >= 0) return true;
     lose(error());
     return false;
   }
@@ -278,6 +278,47 @@ std::uint64_t NbdkitSession::submit(const Request& request) {
   return ticket;
 }
 
+int NbdkitSession::descriptor() const {
+  return impl_->handle ? impl_->lib.aio_get_fd(impl_->handle.get()) : -1;
+}
+
+short NbdkitSession::events() const {
+  if (!impl_->handle) return 0;
+  const unsigned direction = impl_->lib.aio_get_direction(impl_->handle.get());
+  return static_cast<short>(((direction & LIBNBD_AIO_DIRECTION_READ) != 0 ? POLLIN : 0) |
+                            ((direction & LIBNBD_AIO_DIRECTION_WRITE) != 0 ? POLLOUT : 0));
+}
+
+void NbdkitSession::handle(short happened) {
+  Impl& self = *impl_;
+  if (!self.handle || happened == 0) return;
+  nbd_handle* const h = self.handle.get();
+  const unsigned direction = self.lib.aio_get_direction(h);
+  const bool reads = (direction & LIBNBD_AIO_DIRECTION_READ) != 0;
+  const bool writes = (direction & LIBNBD_AIO_DIRECTION_WRITE) != 0;
+  int done = 0;
+  if (reads && (happened & (POLLIN | POLLHUP | POLLERR)) != 0)
+    done = self.lib.aio_notify_read(h);
+  else if (writes && (happened & (POLLOUT | POLLHUP | POLLERR)) != 0)
+    done = self.lib.aio_notify_write(h);
+  if (done != 0) self.lose(self.error());
+  while (self.handle && !self.waiting.empty()) {
+    const std::int64_t cookie = self.lib.aio_peek_command_completed(self.handle.get());
+    if (cookie <= 0) break;
+    self.finish(cookie);
+  }
+}
+
+void NbdkitSession::give_up(std::string why) { impl_->lose(std::move(why)); }
+milliseconds NbdkitSession::limit() const { return impl_->limit; }
+
+std::optional<NbdkitSession::Done> NbdkitSession::take() {
+  if (impl_->done.empty()) return std::nullopt;
+  const Done first = impl_->done.front();
+  impl_->done.pop_front();
+  return first;
+}
+
 std::optional<NbdkitSession::Done> NbdkitSession::next() {
   Impl& self = *impl_;
   const auto end = Clock::now() + self.limit;
@@ -291,10 +332,7 @@ std::optional<NbdkitSession::Done> NbdkitSession::next() {
     }
     if (!self.wait(end)) break;
   }
-  if (self.done.empty()) return std::nullopt;
-  const Done first = self.done.front();
-  self.done.pop_front();
-  return first;
+  return take();
 }
 
 namespace {

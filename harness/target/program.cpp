@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
-#include <spawn.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,63 +14,18 @@
 #include <cstring>
 
 #include "nbdcheck/status_page.hpp"
+#include "sandbox/spawn_settings.hpp"
 
 namespace nbdcheck {
 namespace {
 
 using sandbox::Descriptor;
+using sandbox::Pipe;
+using sandbox::raised;
 using std::chrono::milliseconds;
 
 constexpr std::size_t kept = 64U << 10;
 constexpr milliseconds beat{100};
-
-struct Pipe {
-  Descriptor read;
-  Descriptor write;
-
-  Pipe() {
-    std::array<int, 2> ends{-1, -1};
-    if (::pipe2(ends.data(), O_CLOEXEC) != 0) return;
-    read = Descriptor(ends[0]);
-    // Above those the program gets, so that no dup2 overwrites the next source.
-    const Descriptor low(ends[1]);
-    write = Descriptor(::fcntl(low.get(), F_DUPFD_CLOEXEC, 10));
-    ::fcntl(ends[0], F_SETFL, O_NONBLOCK);
-  }
-};
-
-class SpawnSettings {
- public:
-  SpawnSettings() {
-    posix_spawn_file_actions_init(&actions_);
-    posix_spawnattr_init(&attributes_);
-    sigset_t none;
-    sigset_t all;
-    sigemptyset(&none);
-    sigfillset(&all);
-    posix_spawnattr_setsigmask(&attributes_, &none);
-    posix_spawnattr_setsigdefault(&attributes_, &all);
-    // A session, and so a group, of its own: ended as a whole.
-    posix_spawnattr_setflags(&attributes_,
-                             POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  }
-  ~SpawnSettings() {
-    posix_spawn_file_actions_destroy(&actions_);
-    posix_spawnattr_destroy(&attributes_);
-  }
-  SpawnSettings(const SpawnSettings&) = delete;
-  SpawnSettings& operator=(const SpawnSettings&) = delete;
-
-  void give(int from, int to) { posix_spawn_file_actions_adddup2(&actions_, from, to); }
-  void close_from(int first) { posix_spawn_file_actions_addclosefrom_np(&actions_, first); }
-  int start(pid_t& pid, char** arguments) {
-    return ::posix_spawnp(&pid, arguments[0], &actions_, &attributes_, arguments, environ);
-  }
-
- private:
-  posix_spawn_file_actions_t actions_{};
-  posix_spawnattr_t attributes_{};
-};
 
 }  // namespace
 
@@ -107,24 +61,23 @@ tl::expected<std::unique_ptr<Program>, std::string> Program::start(Spec spec) {
 }
 
 int Program::spawn(Spec& spec) {
-  const Descriptor null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
-  const Descriptor high(::fcntl(null.get(), F_DUPFD_CLOEXEC, 10));
+  const Descriptor null = raised(::open("/dev/null", O_RDONLY | O_CLOEXEC));
   const Descriptor given(spec.inherited < 0 ? -1 : ::fcntl(spec.inherited, F_DUPFD_CLOEXEC, 10));
   Pipe output;
   Pipe error;
-  if (!high.valid() || !output.write.valid() || !error.write.valid() ||
-      (spec.inherited >= 0 && !given.valid()))
+  if (!null.valid() || !output.valid() || !error.valid() || (spec.inherited >= 0 && !given.valid()))
     return errno == 0 ? EMFILE : errno;
-  SpawnSettings settings;
-  settings.give(high.get(), STDIN_FILENO);
-  settings.give(output.write.get(), STDOUT_FILENO);
-  settings.give(error.write.get(), STDERR_FILENO);
-  if (given.valid()) settings.give(given.get(), STDERR_FILENO + 1);
+  sandbox::SpawnSettings settings;
+  settings.give(null, STDIN_FILENO);
+  settings.give(output.write, STDOUT_FILENO);
+  settings.give(error.write, STDERR_FILENO);
+  if (given.valid()) settings.give(given, STDERR_FILENO + 1);
   settings.close_from(STDERR_FILENO + (given.valid() ? 2 : 1));
   std::vector<char*> arguments;
   for (std::string& word : spec.words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
-  if (const int failed = settings.start(pid_, arguments.data()); failed != 0) {
+  if (const int failed = settings.start_tied(pid_, arguments[0], arguments.data(), environ);
+      failed != 0) {
     pid_ = 0;
     return failed;
   }
@@ -170,14 +123,8 @@ void Program::reap() {
   {
     const std::lock_guard lock(mutex_);
     ::kill(-pid_, SIGKILL);  // what it started
-    int raw = 0;
-    pid_t got = 0;
-    do {
-      got = ::waitpid(pid_, &raw, 0);
-    } while (got < 0 && errno == EINTR);
     over_ = true;
-    end_.signalled = got == pid_ && WIFSIGNALED(raw);
-    end_.value = got != pid_ ? -1 : end_.signalled ? WTERMSIG(raw) : WEXITSTATUS(raw);
+    static_cast<sandbox::WaitStatus&>(end_) = sandbox::reap(pid_);
   }
   changed_.notify_all();
 }

@@ -15,13 +15,11 @@
 #include <vector>
 
 #include "sandbox/descriptor.hpp"
+#include "sandbox/spawn.hpp"
 
 namespace nbdcheck {
 
-struct ProgramEnd {
-  bool signalled = false;
-  int value = 0;  // exit status or signal
-
+struct ProgramEnd : sandbox::WaitStatus {
   // "exited with status 1", "was killed by SIGABRT (Aborted)"
   [[nodiscard]] std::string words() const;
 };
@@ -33,9 +31,9 @@ class Program {
     int inherited = -1;              // becomes descriptor 3
   };
 
-  // A thread of our own starts it and stays until it has ended: a program that
-  // asks to die with its parent (nbdkit --exit-with-parent) dies with the
-  // thread that started it (prctl(2) PR_SET_PDEATHSIG).
+  // A thread of our own starts it and stays until it has ended: it is tied to the
+  // thread that started it (prctl(2) PR_SET_PDEATHSIG), and so is one that ties
+  // itself (nbdkit --exit-with-parent).
   static tl::expected<std::unique_ptr<Program>, std::string> start(Spec spec);
   ~Program();  // SIGKILL, to the whole group
   Program(const Program&) = delete;

@@ -57,6 +57,7 @@ Surroundings surroundings();
 struct MemoryUse {
   std::uint64_t allocated = 0;  // by malloc, bytes; 0 where another one is in use
   std::uint64_t mapped = 0;     // all of the address space, bytes
+  std::uint64_t resident = 0;   // of it in memory, bytes
 };
 MemoryUse memory_use();
 

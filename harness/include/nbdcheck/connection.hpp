@@ -43,10 +43,10 @@ struct ExportInfo {
   ZeroMode zero = zero_none;  // NBD_FLAG_SEND_WRITE_ZEROES = zero != none
   bool can_fast_zero = false;
   FuaMode fua = fua_none;
-  bool multi_conn = false;    // what the plugin says
+  bool multi_conn = false;             // what the plugin says
   bool advertises_multi_conn = false;  // and the thread model allows
   CacheMode cache = cache_none;
-  bool can_extents = false;   // false: everything is reported allocated
+  bool can_extents = false;  // false: everything is reported allocated
 };
 
 // How the server hands buffers to .pread and .pwrite.
@@ -86,6 +86,9 @@ class Connection {
   // On success `list` holds what the plugin gave, from `offset` on, at least
   // one extent; use to_block_descriptors() for what goes over the wire.
   Reply extents(std::uint32_t count, std::uint64_t offset, std::uint32_t flags, ExtentList& list);
+  // The same with little memory: nbdkit_add_extent succeeds `room` times and then
+  // fails.  ENOMEM also where .extents takes no notice of that.
+  Reply extents_without_memory(std::uint32_t count, std::uint64_t offset, std::uint64_t room);
 
   void set_buffer_mode(BufferMode mode);
 

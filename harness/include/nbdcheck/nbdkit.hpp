@@ -17,6 +17,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -47,8 +48,8 @@ struct NbdkitTrouble {
 
 struct NbdkitProgram {
   std::string path;
-  std::string version;  // "1.32.5"
-  std::string libnbd_version; // of the client library, "1.14.2"
+  std::string version;         // "1.32.5"
+  std::string libnbd_version;  // of the client library, "1.14.2"
 
   // The oldest whose answers are worth comparing with ours: exports and their
   // names came with 1.22 and 1.24.
@@ -144,6 +145,16 @@ class NbdkitSession final : public Session {
   std::uint64_t submit(const Request& request);
   // The next reply in the order in which they come; nothing: none in flight.
   std::optional<Done> next();
+  // The same without waiting: a reply that has come, if one has.
+  std::optional<Done> take();
+  // For a poll() of one's own: what to wait for on which descriptor (-1: the
+  // connection is lost), and what poll() said.
+  [[nodiscard]] int descriptor() const;
+  [[nodiscard]] short events() const;
+  void handle(short happened);
+  // All that is in flight is done with ENOTCONN, and so is what comes.
+  void give_up(std::string why);
+  [[nodiscard]] std::chrono::milliseconds limit() const;
   [[nodiscard]] std::size_t in_flight() const;
   // Why the connection is gone; "": it is not.
   [[nodiscard]] const std::string& lost() const;
@@ -173,6 +184,22 @@ class NbdkitTarget final : public Target {
 
  private:
   NbdkitProcess& process_;
+};
+
+// The same exports, for requests of several threads at once: those of one
+// session share its connection, as many in flight as there are threads.
+class SharedNbdkitTarget final : public Target {
+ public:
+  explicit SharedNbdkitTarget(NbdkitProcess& process) : target_(process) {}
+  tl::expected<std::unique_ptr<Session>, Failure> open(std::string_view export_name) override;
+  // Why a connection was lost, if one was.
+  [[nodiscard]] std::string lost() const;
+
+ private:
+  class SharedSession;
+  NbdkitTarget target_;
+  mutable std::mutex mutex_;
+  std::string lost_;
 };
 
 }  // namespace nbdcheck

@@ -21,6 +21,7 @@ struct ChildSpec {
   std::vector<std::string> arguments;
   std::string input;    // handed to the child, see ChildSide::input()
   std::string scratch;  // existing directory; becomes TMPDIR of the child
+  std::vector<std::string> environment;  // "NAME=value", instead of what NAME is here
   // No operation finished and no callback entered or left for this long: hung.
   std::chrono::milliseconds stall_limit{15000};
   // Hard limit on the whole child, 0: none.
@@ -46,6 +47,9 @@ struct ThreadStack {
   int thread_id = 0;
   bool culprit = false;       // crashed, or sits in the callback that hangs
   std::string doing;          // ".pwrite(count=4096, offset=0, flags=FUA)" or ""
+  // Hung: "the mutex at 0x5640 (lock in libx.so), which thread 17 has", or "".
+  std::string waits_for;
+  bool in_lock_cycle = false;  // and that one, in the end, waits for this one
   std::vector<StackFrame> frames;
 };
 
@@ -135,6 +139,12 @@ class ChildSide {
 // in the plugin is caught; call at the start of each thread that runs
 // callbacks.
 void prepare_thread();
+
+// Where the plugin has put handlers of its own over ours, puts ours over them: a
+// crash is theirs to deal with, as Go does with a nil pointer, unless it is in a
+// guarded buffer, and what they do not deal with is reported.  For plugins with
+// a language's runtime; call when the plugin has been loaded.
+void watch_for_crashes_again();
 
 // To be called where pthread_exit comes out of a callback, before it goes on to
 // end the thread.  Does not return to a child that is watched.

@@ -28,6 +28,13 @@ struct CallSlot {
   std::uint64_t buffer;  // address handed to .pread or .pwrite in a guarded mode, else 0
   std::atomic<std::uint64_t> operations;  // finished so far: the heartbeat
   std::atomic<std::uint64_t> plan_index;  // operation of the plan in progress
+
+  // Whether the thread is inside the plugin.  Safe in a signal handler.
+  [[nodiscard]] bool in_callback() const {
+    const auto which = callback.load();
+    return thread_id.load() != 0 && which != 0 && returned.load() == 0 &&
+           which < static_cast<std::uint8_t>(Callback::count_);  // the plugin can write here too
+  }
 };
 
 struct StatusPage {
@@ -43,14 +50,14 @@ struct StatusPage {
   std::atomic<End> end;
   std::atomic<std::int32_t> process;  // the one at work: the child, or a copy it made on purpose
   std::atomic<std::int32_t> crash_thread;
-  std::int32_t signal;            // 0 with End::crashed: ended by a sanitizer
-  std::int32_t signal_code;       // si_code
-  std::uint64_t fault_address;    // si_addr
-  std::uint64_t instruction;      // program counter
-  std::uint64_t caller;           // after a jump to a bad address: who jumped
+  std::int32_t signal;          // 0 with End::crashed: ended by a sanitizer
+  std::int32_t signal_code;     // si_code
+  std::uint64_t fault_address;  // si_addr
+  std::uint64_t instruction;    // program counter
+  std::uint64_t caller;         // after a jump to a bad address: who jumped
   std::int32_t exit_status;
-  std::atomic<std::uint32_t> release;     // parent sets 1: stop waiting, die
-  std::atomic<std::uint32_t> event_loss;  // the event descriptor was closed under us
+  std::atomic<std::uint32_t> release;      // parent sets 1: stop waiting, die
+  std::atomic<std::uint32_t> event_loss;   // the event descriptor was closed under us
   std::atomic<std::uint32_t> forked_copy;  // a callback returned in a forked copy too
   std::atomic<std::uint64_t> heartbeat;    // progress outside of requests
   // Ranges a wild access can be told by: see GuardKind in buffers.hpp.
