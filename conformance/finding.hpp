@@ -34,11 +34,12 @@ struct Finding {
   // The sequence that shows it; no value: nothing smaller than the check
   // itself (replayed by check and seed).
   std::optional<Plan> plan;
+  std::string schedule;                 // of a plan without operations: Plan::schedule
   std::size_t original_operations = 0;  // before shrinking
   // How often the plan showed it, in how many runs; no runs: not counted.
   unsigned shown = 0;
   unsigned runs = 0;
-  int occurrences = 1;                  // the same rule seen again
+  int occurrences = 1;  // the same rule seen again
   // Set once it is known:
   std::string plan_path;
   std::string replay_command;

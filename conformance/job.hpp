@@ -21,7 +21,7 @@ struct Request {
   std::string export_name;
   bool readonly = false;
   bool unstable_contents = false;
-  std::vector<std::string> backing;  // --backing: keys of arguments that name data
+  std::vector<std::string> backing;                // --backing: keys of arguments that name data
   Persistence persistence = Persistence::unknown;  // unknown: auto
   Effort effort = Effort::standard;
   std::uint64_t seed = 0;
@@ -41,20 +41,21 @@ struct Job {
   Kind kind = Kind::check;
   std::string check;  // id; empty for a probe
   Request request;
-  Subject subject;    // what the probe found; empty for a probe
-  double seconds = 1.0;           // time budget
-  std::uint64_t operations = 0;   // operation budget, 0: none
-  std::string plan_text;          // Kind::plan: the sequence to run and judge
-  std::string log_path;           // where the operations are logged
-  bool second_probe = false;      // look for what the first probe wrote
-  Where where = Where::plugin;    // Kind::plan
-  std::string script;             // Kind::reproduce: its file
+  Subject subject;               // what the probe found; empty for a probe
+  double seconds = 1.0;          // time budget
+  std::uint64_t operations = 0;  // operation budget, 0: none
+  std::string plan_text;         // Kind::plan: the sequence to run and judge
+  std::string schedule;          // Kind::check: only this, as CheckRun::schedule said it
+  std::string log_path;          // where the operations are logged
+  bool second_probe = false;     // look for what the first probe wrote
+  Where where = Where::plugin;   // Kind::plan
+  std::string script;            // Kind::reproduce: its file
   // The plugin is to run twice, each time from the same start: Children puts
   // further copies of the backing files here.
   bool twice = false;
   std::vector<std::string> second_arguments;
   unsigned repeat = 0;  // Kind::plan, concurrent: run it so often; 0: until it shows something
-  bool trial = false;             // Kind::plan: a candidate of shrinking, to be judged in a hurry
+  bool trial = false;   // Kind::plan: a candidate of shrinking, to be judged in a hurry
   // --in-process: the job does not run in a child, stdio is still the user's.
   // Never leaves this process, so it is not part of the JSON.
   bool in_process = false;

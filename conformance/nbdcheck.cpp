@@ -19,6 +19,7 @@
 #include "cli/terminal.hpp"
 #include "command/command.hpp"
 #include "rules/catalogue.hpp"
+#include "runner/budget.hpp"
 #include "runner/child_main.hpp"
 
 namespace {
@@ -59,8 +60,11 @@ int print(const std::string& text) {
 }
 
 int list(const Options& options) {
-  return print(options.list_as_json ? list_json(options.listing, all_rules(), all_checks())
-                                    : list_text(options.listing, all_rules(), all_checks()));
+  if (!options.list_as_json) return print(list_text(options.listing, all_rules(), all_checks()));
+  std::vector<const Check*> checks;
+  for (const Check& check : all_checks()) checks.push_back(&check);
+  const auto limit = [&](const Check& check) { return longest(check, checks, options.profile); };
+  return print(list_json(options.listing, all_rules(), all_checks(), limit));
 }
 
 int explain_rule(const Options& options) {

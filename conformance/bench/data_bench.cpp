@@ -118,6 +118,7 @@ double checked(Server& server, const Subject& subject, const std::string& log_pa
   InProcessTarget target(server);
   SequenceOptions options;
   options.rules.reopens = false;  // as data.random has it
+  options.watch_reads = true;
   SequenceRunner runner(target, subject, options);
   OperationLog log(log_path);
   Operation open;

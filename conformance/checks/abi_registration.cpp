@@ -14,7 +14,7 @@
 #include "checks/struct_fields.hpp"
 #include "nbdcheck/status_page.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::abi_registration {
 namespace {
 
 using Kind = LoadFailure::Kind;
@@ -213,4 +213,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::abi_registration

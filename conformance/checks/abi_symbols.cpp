@@ -12,7 +12,7 @@
 
 #include "checks/check_run.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::abi_symbols {
 namespace {
 
 struct CloseLibrary {
@@ -150,4 +150,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::abi_symbols

@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <string_view>
 
+#include "nbdcheck/status_page.hpp"
+
 namespace nbdcheck {
 namespace {
 
@@ -62,6 +64,35 @@ std::string lost_connection(SequenceRunner& sequence, unsigned connection) {
 void stop_nbdkit(CheckRun& run, NbdkitProcess& process) {
   if (run.found_any()) return;  // it may be gone already, and that has been told
   if (const auto stopped = process.stop(); !stopped) report_trouble(run, stopped.error(), false);
+}
+
+void in_nbdkit(CheckRun& run, std::vector<std::string> arguments,
+               const std::function<void(Target&)>& body) {
+  set_phase("starting the real nbdkit");
+  auto nbdkit = NbdkitProcess::start(nbdkit_program(run.request()),
+                                     nbdkit_options(run, std::move(arguments)));
+  if (!nbdkit) return report_trouble(run, nbdkit.error(), false);
+  SharedNbdkitTarget target(**nbdkit);
+  body(target);
+  if (const std::string lost = target.lost(); !lost.empty()) {
+    if (const auto trouble = (*nbdkit)->trouble()) return report_trouble(run, *trouble, true);
+    return run.unknown(
+        fmt::format("a connection to {} was lost: {}", nbdkit_name(run.request()), lost));
+  }
+  stop_nbdkit(run, **nbdkit);
+}
+
+void beside_nbdkit(CheckRun& run,
+                   const std::function<bool(Server& ours, NbdkitProcess& theirs)>& compare) {
+  set_phase("starting the real nbdkit");
+  auto nbdkit = NbdkitProcess::start(nbdkit_program(run.request()),
+                                     nbdkit_options(run, run.job().second_arguments));
+  if (!nbdkit) return report_trouble(run, nbdkit.error(), false);
+  const auto server = run.serve();
+  if (!server) return;
+  const bool good = compare(*server, **nbdkit);
+  stop_nbdkit(run, **nbdkit);
+  if (good) server->stop();
 }
 
 }  // namespace nbdcheck

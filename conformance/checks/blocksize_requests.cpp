@@ -11,7 +11,7 @@
 #include "checks/client.hpp"
 #include "nbdcheck/status_page.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::blocksize_requests {
 namespace {
 
 using Bytes = std::vector<std::byte>;
@@ -214,4 +214,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::blocksize_requests

@@ -11,7 +11,7 @@
 #include "checks/client.hpp"
 #include "nbdcheck/status_page.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::capability_stable {
 namespace {
 
 struct Difference {
@@ -121,4 +121,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::capability_stable

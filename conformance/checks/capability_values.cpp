@@ -1,10 +1,14 @@
 // The answers to .get_size, .block_size and the .can_... questions: values that
 // mean something, and callbacks behind what they announce.
+#include <fmt/format.h>
+
+#include <vector>
+
 #include "checks/check_run.hpp"
 #include "checks/client.hpp"
 #include "nbdcheck/status_page.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::capability_values {
 namespace {
 
 // Seen in advance, so that it is found also where no client asks for FUA.
@@ -22,6 +26,36 @@ void judge_fua(CheckRun& run, const Server& server, const ExportInfo& info) {
   run.violated(std::move(v));
 }
 
+// "The .flush callback must work (even if .can_flush returns false)".  One that
+// says that it can flush may have its reasons to fail; others have none.
+void judge_emulation(CheckRun& run, Client& client) {
+  const ExportInfo& info = client.info();
+  if (info.fua != fua_emulate || info.can_flush || !info.can_write) return;
+  set_phase("writing with and without FUA");
+  unsigned failed = 0;
+  for (const Place& place : sample_places(run.subject())) {
+    std::vector<std::byte> data(place.count);
+    if (!client.read(data, place.offset).ok() || !client.write(data, place.offset).ok()) return;
+    Reply reply;
+    client.run([&](Connection& connection) {
+      reply = connection.write(data, place.offset, command_flag::fua);
+    });
+    run.count_operations(3);
+    if (reply.ok() || !client.write(data, place.offset).ok()) return;
+    ++failed;
+  }
+  if (failed == 0) return;
+  Violation v;
+  v.rule = "capability.fua-needs-flush";
+  v.message =
+      ".can_fua returned NBDKIT_FUA_EMULATE, and .can_flush false; .flush, which nbdkit calls all "
+      "the same, fails. A write with FUA is carried out and then fails.";
+  v.expected = "a .flush that works, or NBDKIT_FUA_NONE";
+  v.actual = fmt::format("{} writes succeeded, and failed with FUA: {}", failed,
+                         run.incidents().last_error());
+  run.violated(std::move(v));
+}
+
 const Registration registration{{
     .id = "capability.values",
     .summary = "the answers given in the handshake are legal, and callbacks back them",
@@ -36,10 +70,12 @@ const Registration registration{{
           {
             Client client(*server);
             set_phase("asking for the capabilities");
-            if (client.open(run.request().export_name))
+            if (client.open(run.request().export_name)) {
               judge_fua(run, *server, client.info());
-            else
+              if (!run.found_any()) judge_emulation(run, client);
+            } else {
               run.failed_to_start(client.failure());
+            }
             run.count_operations(1);
           }
           server->stop();
@@ -51,4 +87,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::capability_values

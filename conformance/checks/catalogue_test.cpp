@@ -8,7 +8,7 @@
 #include <string>
 
 #include "checks/check.hpp"
-#include "checks/incidents.hpp"
+#include "execute/incidents.hpp"
 #include "runner/process_rules.hpp"
 
 namespace nbdcheck {

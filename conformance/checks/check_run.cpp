@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "checks/language_runtime.hpp"
 #include "nbdcheck/sandbox.hpp"
 #include "rules/catalogue.hpp"
 
@@ -43,6 +44,8 @@ std::unique_ptr<Server> CheckRun::load(ServerOptions options) {
     unknown("the plugin could not be loaded: " + server.error().message);
     return nullptr;
   }
+  if (runtime_within((*server)->plugin().facts().path) != LanguageRuntime::none)
+    watch_for_crashes_again();
   return *std::move(server);
 }
 
@@ -71,8 +74,10 @@ std::unique_ptr<Server> CheckRun::serve(ServerOptions options) {
 void CheckRun::failed_to_start(const Failure& failure) {
   report_incidents();
   const std::string words = incidents_.last_error();
-  unknown(
-      fmt::format(".{} failed: {}", name(failure.where), words.empty() ? failure.message : words));
+  const std::string why = words.empty() ? failure.message : words;
+  unknown(failure.where == Callback::none
+              ? why
+              : fmt::format(".{} failed: {}", name(failure.where), why));
 }
 
 bool CheckRun::budget_left(double share) const {
@@ -132,6 +137,10 @@ bool CheckRun::report_incidents(bool in_sequence) {
 
 void CheckRun::unknown(const std::string& reason) { output_.unknown(reason); }
 
+void CheckRun::schedule(const std::string& text) {
+  if (output_.schedule) output_.schedule(text);
+}
+
 void CheckRun::remark(const std::string& text) {
   if (output_.remark) output_.remark(text);
 }
@@ -145,6 +154,8 @@ SequenceOptions CheckRun::sequence_options() const {
   options.rules.multi_conn = job_.subject.info.advertises_multi_conn;
   options.judge_contents = !job_.request.unstable_contents;
   options.judge_unwritten = job_.subject.stable_contents;
+  options.watch_reads = true;
+  options.last_error = [this] { return incidents_.last_error(); };
   return options;
 }
 

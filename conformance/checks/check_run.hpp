@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "checks/check.hpp"
-#include "checks/incidents.hpp"
+#include "execute/incidents.hpp"
 #include "execute/operation_log.hpp"
 #include "execute/sequence.hpp"
 #include "finding.hpp"
@@ -29,6 +29,7 @@ class CheckRun {
     std::function<void(const std::string& reason)> unknown;
     std::function<void(const std::string& reason)> not_applicable;
     std::function<void(const std::string& text)> remark = {};
+    std::function<void(const std::string& text)> schedule = {};
   };
   CheckRun(const Job& job, const std::string& log_path, Output output);
   ~CheckRun();
@@ -73,6 +74,9 @@ class CheckRun {
   void not_applicable(const std::string& reason);
   // How thorough it was, for reports: "1234 of 1240 points".
   void remark(const std::string& text);
+  // How a replay finds again what is found next, a crash of this process
+  // included; it comes back as Job::schedule.
+  void schedule(const std::string& text);
   [[nodiscard]] bool found_any() const { return found_any_; }
 
   // --- sequences -----------------------------------------------------------

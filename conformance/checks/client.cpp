@@ -1,6 +1,8 @@
 #include "checks/client.hpp"
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 #include <utility>
 
 namespace nbdcheck {
@@ -25,6 +27,15 @@ bool Client::open(const std::string& export_name) {
     if (!opened) failure_ = std::move(info.error());
   });
   return opened;
+}
+
+bool Client::open_at_last(const std::string& export_name) {
+  for (int tries = 1; !open(export_name); ++tries) {
+    if (tries == 4) return false;
+    close();
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return true;
 }
 
 void Client::close() {

@@ -25,9 +25,14 @@ class Client {
   bool connect();
   // The rest of the handshake, after connect() where that was not called yet.
   bool open(const std::string& export_name);
+  // Tried a few times, each on a new connection: what is behind the export may be
+  // out of reach for a moment.
+  bool open_at_last(const std::string& export_name);
   void close();
 
   [[nodiscard]] bool is_open() const { return connection_ && connection_->is_open(); }
+  // For calls on other threads than this client's.  REQUIRES: is_open().
+  [[nodiscard]] Connection& connection() { return *connection_; }
   [[nodiscard]] const ExportInfo& info() const { return connection_->export_info(); }
   [[nodiscard]] const Failure& failure() const { return failure_; }
 

@@ -6,10 +6,11 @@
 #include <chrono>
 
 #include "checks/concurrent_check.hpp"
+#include "checks/patience.hpp"
 #include "checks/trial.hpp"
 #include "nbdcheck/status_page.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::concurrency_first_use {
 namespace {
 
 using std::chrono::milliseconds;
@@ -132,17 +133,14 @@ void first_use(CheckRun& run) {
     run.count_operations(plan.size());
     return run_trial([&](const Trial& trial) { live(run, trial, plan, seed); }, milliseconds(5000));
   };
-  const auto begin = std::chrono::steady_clock::now();
-  const auto used = [&] {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  };
-  const double limit = run.request().effort == Effort::quick ? 0.12 : 1.5;
+  const Patience patience(
+      std::chrono::duration<double>(run.request().effort == Effort::quick ? 0.12 : 1.5));
   const unsigned most = run.request().effort == Effort::quick ? 40 : 400;
   unsigned shown = 0;
   TrialEnd first;
   std::vector<Operation> guilty;
   unsigned processes = 0;
-  for (; processes < most && shown < 3 && (processes < 4 || used() < limit); ++processes) {
+  for (; processes < most && shown < 3 && (processes < 4 || !patience.over()); ++processes) {
     const auto plan = first_requests(run.subject(), processes % 4 == 3 ? 4 : 2, processes % 2 == 0);
     TrialEnd end = attempt(plan, run.random().next());
     if (ended_well(end)) continue;
@@ -182,7 +180,8 @@ const Registration registration{{
     .rules = {"concurrency.first-use"},
     .not_applicable = not_applicable,
     .run = first_use,
+    .at_once = true,
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::concurrency_first_use

@@ -12,11 +12,12 @@
 
 #include "checks/check_run.hpp"
 #include "checks/client.hpp"
+#include "checks/concurrent_check.hpp"
 #include "checks/lock_words.hpp"
 #include "model/tags.hpp"
 #include "nbdcheck/status_page.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::concurrency_locks {
 namespace {
 
 class Requests {
@@ -126,7 +127,7 @@ void watch_locks(CheckRun& run) {
   bool served = false;
   const auto threads_before = threads_now();
   {
-    const Code code = Code::of_plugin(reinterpret_cast<void*>(server->plugin().callbacks().open));
+    const Code code = code_of(*server);
     // From the start: threads of the plugin's own begin there.
     const LockWatch watch(code);
     served = start(run, *server);
@@ -154,7 +155,8 @@ const Registration registration{{
       return subject.info.size == 0 ? "nothing to ask for" : "";
     },
     .run = watch_locks,
+    .at_once = true,
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::concurrency_locks

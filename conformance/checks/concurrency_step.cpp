@@ -6,11 +6,8 @@
 // loaded, so that first use can be tried again and again and nothing that goes
 // wrong ends the check.  A crash is then repeated here, for the stacks.
 #include <fmt/format.h>
-#include <sys/mman.h>
 
 #include <algorithm>
-#include <atomic>
-#include <bit>
 #include <chrono>
 #include <csignal>
 #include <map>
@@ -21,8 +18,10 @@
 #include <vector>
 
 #include "checks/check_run.hpp"
+#include "checks/patience.hpp"
 #include "checks/sanitized.hpp"
 #include "checks/sequence_check.hpp"
+#include "checks/step_board.hpp"
 #include "checks/step_pairs.hpp"
 #include "checks/step_session.hpp"
 #include "checks/step_words.hpp"
@@ -30,7 +29,7 @@
 #include "nbdcheck/sandbox.hpp"
 #include "nbdcheck/status_page.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::concurrency_step {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -39,65 +38,8 @@ using Seconds = std::chrono::duration<double>;
 // Seconds after which something that should long have ended never will.
 constexpr double patience = 15;
 
-constexpr std::size_t most_points = 4096;
-constexpr std::size_t most_known = 16U << 20;
-
-// Shared with the copies; what is stored survives their death.
-struct Board {
-  std::atomic<std::uint64_t> points;   // to explore, in what was recorded
-  std::atomic<std::uint64_t> reached;  // explored
-  std::atomic<std::uint64_t> blocked;  // of these, where B had to wait
-  std::atomic<std::uint64_t> pair;     // that is at work
-  std::atomic<std::uint64_t> point;    // its index
-  std::atomic<std::uint64_t> total;    // points of that pair
-  std::atomic<bool> complete;          // the life came to its end
-  StepPoint list[most_points];         // first use: addresses from the code's begin
-  std::byte known[most_known];         // what areas held before anything was done
-};
-
-class SharedBoard {
- public:
-  SharedBoard() {
-    void* map = ::mmap(nullptr, sizeof(Board), PROT_READ | PROT_WRITE,
-                       MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (map != MAP_FAILED) board_ = static_cast<Board*>(map);
-  }
-  ~SharedBoard() {
-    if (board_ != nullptr) ::munmap(board_, sizeof(Board));
-  }
-  SharedBoard(const SharedBoard&) = delete;
-  SharedBoard& operator=(const SharedBoard&) = delete;
-  [[nodiscard]] bool valid() const { return board_ != nullptr; }
-  Board* operator->() const { return board_; }
-
- private:
-  Board* board_ = nullptr;
-};
-
-// An order in which an early end leaves no part of the operation out.
-std::vector<std::size_t> spread(std::size_t count) {
-  std::vector<std::size_t> order;
-  std::vector<bool> taken(count);
-  order.reserve(count);
-  for (std::size_t stride = std::bit_ceil(std::max<std::size_t>(count, 1)); stride > 0; stride /= 2)
-    for (std::size_t i = 0; i < count; i += stride)
-      if (!taken[i]) {
-        taken[i] = true;
-        order.push_back(i);
-      }
-  return order;
-}
-
-// Far into a loop takes long to get to.
-std::vector<std::size_t> order_of(const std::vector<StepPoint>& points) {
-  constexpr std::uint32_t few = 4;
-  constexpr std::uint32_t most = 128;
-  auto order = spread(points.size());
-  std::erase_if(order, [&](std::size_t i) { return points[i].occurrence > most; });
-  std::stable_partition(order.begin(), order.end(),
-                        [&](std::size_t i) { return points[i].occurrence <= few; });
-  return order;
-}
+// The wall's time is this many times as long as the processor's, at most.
+constexpr double slowest = 4;
 
 class Exploration {
  public:
@@ -107,6 +49,8 @@ class Exploration {
   void run() {
     if (!board_.valid()) return run_.unknown("no memory to share");
     begin_ = Clock::now();
+    processor_begin_ = Patience::processor();
+    if (!run_.job().schedule.empty()) return once();
     const auto share = [this](StepState state, bool two_handles, double until) {
       if (!over_) group(state, two_handles, until);
     };
@@ -116,8 +60,7 @@ class Exploration {
     share(StepState::cold, true, 0.85);
     share(StepState::first_use, false, 1);
     share(StepState::first_use, true, 1);
-    // Torn sectors are no news where whole ones are lost.
-    if (!over_ && torn_) run_.violated(violation_of(*torn_, {}));
+    tell_torn();
     run_.count_operations(2 * board_->reached);
     if (board_->points > 0)
       run_.remark(fmt::format("{} of {} points explored ({} %), at {} of them B had to wait",
@@ -128,13 +71,74 @@ class Exploration {
   }
 
  private:
+  // The one meeting that an earlier run told of.
+  void once() {
+    const auto wanted = schedule_from_text(run_.job().schedule);
+    if (!wanted || wanted->pair >= pairs_.size() || wanted->area >= space_.areas)
+      return run_.unknown("the schedule does not fit this plugin");
+    const StepPair& pair = pairs_[wanted->pair];
+    const bool known = pair.state != StepState::filled && look(wanted->pair);
+    live(
+        [&](const Trial* trial) {
+          StepSession session(run_, space_, pair);
+          if (!begun(session, trial)) return;
+          if (known) tell(session);
+          if (pair.state != StepState::first_use) session.record(0);
+          const StepPoint point{wanted->point + base_of(session), wanted->pass};
+          const Meeting meeting = meet(session, wanted->pair, wanted->area, point);
+          const bool in_turn = pair.state == StepState::filled && meeting.clash &&
+                               session.wrong_in_turn(wanted->area);
+          if (!in_turn && !consider(session, meeting, trial)) return;
+          session.end();
+          board_->complete = true;
+        },
+        total());
+    if (pending_) confirm(wanted->pair, known);
+    tell_torn();
+    run_.count_operations(2);
+    if (!over_ && board_->reached == 0)
+      run_.unknown("A never came to that instruction: the plugin may have changed");
+  }
+
+  static std::uint64_t base_of(StepSession& session) {
+    return session.stepper().code().ranges().front().begin;
+  }
+
+  // Written down first: one of them may die.
+  Meeting meet(StepSession& session, std::size_t pair, std::uint64_t area, StepPoint point) {
+    board_->pair = pair;
+    board_->area = area;
+    board_->point = point.address - base_of(session);
+    board_->pass = point.occurrence;
+    return session.meet(area, point);
+  }
+
+  // "": there was no meeting yet.
+  [[nodiscard]] std::string schedule() const {
+    if (board_->pass == 0) return "";
+    return to_text(StepSchedule{board_->pair, board_->area, board_->point, board_->pass});
+  }
+
+  // Torn sectors are no news where whole ones are lost.
+  void tell_torn() {
+    if (over_ || !torn_) return;
+    run_.schedule(torn_schedule_);
+    run_.violated(violation_of(*torn_, {}));
+  }
+
   static double seconds_for(Effort effort) {
     return effort == Effort::quick ? 0.2 : effort == Effort::standard ? 4 : 40;
   }
   [[nodiscard]] std::size_t longest() const {
     return run_.request().effort == Effort::quick ? 1000 : 3000;
   }
-  [[nodiscard]] double used() const { return Seconds(Clock::now() - begin_).count(); }
+  // Processor time, that of lives included, so that as much is explored on a
+  // machine that has other work; where the plugin sleeps, the wall's.
+  [[nodiscard]] double used() const {
+    const double processor = (Patience::processor() - processor_begin_).count();
+    const double wall = Seconds(Clock::now() - begin_).count();
+    return std::max(used_before_ + processor, wall / slowest);
+  }
   [[nodiscard]] double total() const { return seconds_for(run_.request().effort); }
 
   void group(StepState state, bool two_handles, double until) {
@@ -157,7 +161,6 @@ class Exploration {
         [&](const Trial* trial) {
           StepSession session(run_, space_, pairs_[members.front()]);
           if (!begun(session, trial)) return;
-          session.stepper().set_longest(longest());
           for (std::size_t n = 0; n < members.size(); ++n) {
             const double share = used() + (end - used()) / static_cast<double>(members.size() - n);
             session.use(pairs_[members[n]]);
@@ -179,9 +182,8 @@ class Exploration {
     std::uint64_t area = 0;
     for (const std::size_t i : order) {
       if (used() > end) break;
-      board_->point = i;
       area = (area + 1) % space_.areas;
-      const Meeting meeting = session.meet(area, recording.points[i]);
+      const Meeting meeting = meet(session, pair, area, recording.points[i]);
       if (meeting.clash && session.wrong_in_turn(area)) return true;
       if (!consider(session, meeting, trial)) return false;
     }
@@ -208,9 +210,6 @@ class Exploration {
           [&](const Trial* trial) {
             StepSession session(run_, space_, pairs_[pair]);
             if (!begun(session, trial)) return;
-            session.stepper().set_longest(longest());
-            session.stepper().set_longest(longest());
-            board_->pair = pair;
             if (known) tell(session);
             const Recording recording = session.record(0);
             const auto order = order_of(recording.points);
@@ -219,9 +218,8 @@ class Exploration {
             for (std::uint64_t area = 1; area < space_.areas; ++area) {
               const std::size_t at = first + area - 1;
               if (at >= order.size()) break;
-              board_->point = order[at];
-              if (!consider(session, session.meet(area, recording.points[order[at]]), trial))
-                return;
+              const StepPoint point = recording.points[order[at]];
+              if (!consider(session, meet(session, pair, area, point), trial)) return;
             }
             session.end();
             board_->complete = true;
@@ -240,11 +238,10 @@ class Exploration {
         [&](const Trial* trial) {
           StepSession session(run_, space_, pairs_[pair]);
           if (!begun(session, trial)) return;
-          session.stepper().set_longest(longest());
           const Recording recording = session.record(0);
           board_->total = std::min(recording.points.size(), most_points);
           board_->points += board_->total.load();
-          const std::uint64_t base = session.stepper().code().ranges().front().begin;
+          const std::uint64_t base = base_of(session);
           for (std::size_t i = 0; i < board_->total; ++i)
             board_->list[i] = {recording.points[i].address - base, recording.points[i].occurrence};
           session.end();
@@ -258,14 +255,10 @@ class Exploration {
           [&](const Trial* trial) {
             StepSession session(run_, space_, pairs_[pair]);
             if (!begun(session, trial)) return;
-            session.stepper().set_longest(longest());
-            session.stepper().set_longest(longest());
-            board_->pair = pair;
-            board_->point = i;
             if (known) tell(session);
             StepPoint point = board_->list[i];
-            point.address += session.stepper().code().ranges().front().begin;
-            if (!consider(session, session.meet(0, point), trial)) return;
+            point.address += base_of(session);
+            if (!consider(session, meet(session, pair, 0, point), trial)) return;
             session.end();
             board_->complete = true;
           },
@@ -282,12 +275,12 @@ class Exploration {
           StepSession session(run_, space_, pairs_[pair]);
           if (!begun(session, trial)) return;
           if (known) tell(session);
-          board_->point = session.wrong_in_turn(found.area) ? 1 : 0;
+          board_->in_turn = session.wrong_in_turn(found.area);
           session.end();
           board_->complete = true;
         },
         total());
-    if (over_ || !board_->complete || board_->point != 0) return;
+    if (over_ || !board_->complete || board_->in_turn) return;
     over_ = true;
     run_.violated(violation_of(found, {}));
   }
@@ -301,7 +294,6 @@ class Exploration {
         [&](const Trial* trial) {
           StepSession session(run_, space_, pairs_[pair]);
           if (!begun(session, trial)) return;
-          session.stepper().set_longest(longest());
           std::size_t at = 0;
           for (std::uint64_t area = 0; area < space_.areas; ++area) {
             for (const CollisionRange& range : session.look(area)) {
@@ -341,8 +333,11 @@ class Exploration {
   }
 
   // Says why, where it does not.
-  static bool begun(StepSession& session, const Trial* trial) {
-    if (session.begin()) return true;
+  bool begun(StepSession& session, const Trial* trial) const {
+    if (session.begin()) {
+      session.stepper().set_longest(longest());
+      return true;
+    }
     if (trial != nullptr) {
       trial->say(word_line(session.opaque() ? "opaque" : "not begun", session.why()));
       trial->finish();
@@ -375,10 +370,15 @@ class Exploration {
   // Runs `body` in a copy, and takes in what it found.
   void live(const std::function<void(const Trial*)>& body, double end) {
     board_->complete = false;
+    board_->pass = 0;
     set_phase("running one request at every instruction of another");
-    const double limit = std::max(0.0, end - used()) + patience;
+    const double limit = slowest * std::max(0.0, end - used()) + patience;
+    const double used_before = used();
     const TrialEnd ended = run_trial(
         [&](const Trial& trial) {
+          // Its clock begins anew.
+          used_before_ = used_before;
+          processor_begin_ = Patience::processor();
           body(&trial);
           trial.finish();
         },
@@ -390,6 +390,7 @@ class Exploration {
       over_ = true;
       const StepPair& at = pairs_[std::min<std::size_t>(board_->pair, pairs_.size() - 1)];
       set_phase(("one request in the middle of another: " + at.text()).c_str());
+      run_.schedule(schedule());
       // Here it is seen with its stack.
       body(nullptr);
       run_.unknown("a copy of the server died, which this one did not: " + ended.words());
@@ -408,6 +409,7 @@ class Exploration {
         "Running one request in the middle of another ({}), a request did not "
         "come to its end in {} s.",
         pairs_[board_->pair].text(), patience);
+    run_.schedule(schedule());
     run_.violated(std::move(v));
   }
 
@@ -425,11 +427,14 @@ class Exploration {
         told->what == StepTold::What::torn_sector || told->what == StepTold::What::torn_read;
     if (torn) {
       torn_ = told;
+      torn_schedule_ = schedule();
     } else if (told->what == StepTold::What::wrong &&
                pairs_[board_->pair].state != StepState::filled) {
       pending_ = told;
+      run_.schedule(schedule());
     } else {
       over_ = true;
+      run_.schedule(schedule());
       run_.violated(violation_of(*told, deadlock_));
     }
   }
@@ -439,16 +444,19 @@ class Exploration {
   std::vector<StepPair> pairs_;
   SharedBoard board_;
   Clock::time_point begin_;
+  Seconds processor_begin_{0};
+  double used_before_ = 0;  // in a life: seconds of the processes before it
   bool over_ = false;
-  std::optional<StepTold> torn_;  // the first
-  std::string why_not_;           // the last reason of a copy that did not serve
+  std::optional<StepTold> torn_;  // one of them
+  std::string torn_schedule_;
+  std::string why_not_;  // the last reason of a copy that did not serve
   std::vector<std::string> deadlock_;
   std::optional<StepTold> pending_;              // wrong, and to be confirmed
   std::map<std::string, Recording> recordings_;  // of the life at work
 };
 
 std::string not_applicable(const Subject& subject) {
-  if (sanitized) return why_sanitized;
+  if (const auto why = why_instrumented(); !why.empty()) return why;
   if (subject.thread_model < ThreadModel::serialize_requests)
     return fmt::format("requests never run at once ({})", name(subject.thread_model));
   if (const auto why = needs_contents(subject); !why.empty()) return why;
@@ -465,7 +473,8 @@ const Registration registration{{
     .rules = {"concurrency.regular", "concurrency.torn-sector", "concurrency.atomic"},
     .not_applicable = not_applicable,
     .run = [](CheckRun& run) { Exploration(run).run(); },
+    .at_once = true,
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::concurrency_step

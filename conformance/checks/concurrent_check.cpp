@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 
-#include "checks/concurrent_noise.hpp"
+#include "checks/beside_nbdkit.hpp"
 #include "checks/sequence_check.hpp"
+#include "judge/concurrent_failures.hpp"
 #include "nbdcheck/status_page.hpp"
 
 namespace nbdcheck {
@@ -17,9 +19,20 @@ constexpr double replay_seconds = 5;
 // Connections at once, where there can be several.
 constexpr unsigned connections = 3;
 
+// A request that fails beside others is sent again, alone.
+constexpr std::size_t alone_at_once = 100;
+constexpr std::uint64_t fewest_alone = 2000;
+constexpr std::chrono::seconds longest_alone{2};
+
 bool spreads(const Subject& subject) { return subject.thread_model == ThreadModel::parallel; }
 
 }  // namespace
+
+std::vector<std::string_view> rules_of_scenes() {
+  return {"concurrency.regular",       "concurrency.convergence", "concurrency.torn-sector",
+          "concurrency.multi-conn",    "concurrency.atomic",      "concurrency.interning",
+          "concurrency.needless-error"};
+}
 
 ConcurrentRules concurrent_rules(const CheckRun& run) {
   ConcurrentRules rules;
@@ -62,12 +75,46 @@ std::string needs_concurrency(const Subject& subject) {
   return "";
 }
 
+namespace {
+
+// Whether the request is served each time when no other one runs: a plugin that
+// fails now and then would fail some of them, too.  More of them than there were
+// before, as nobody knows how seldom it fails.
+bool is_served_alone(CheckRun& run, ConcurrentRunner& runner, Operation op) {
+  op.round = 0;
+  const std::vector<Operation> again(alone_at_once, op);
+  const std::uint64_t enough = run.operations() + std::max(fewest_alone, 6 * run.operations());
+  const auto end = std::chrono::steady_clock::now() + longest_alone;
+  do {
+    const auto history = runner.run(again, run.random().next());
+    run.count_operations(history.size());
+    if (!std::ranges::all_of(history, [](const TimedRecord& record) { return record.ok(); }))
+      return false;
+  } while (run.operations() < enough && std::chrono::steady_clock::now() < end);
+  return true;
+}
+
+ConcurrentVerdict run_and_judge(CheckRun& run, ConcurrentRunner& runner,
+                                std::span<const Operation> operations, std::uint64_t seed) {
+  const auto history = runner.run(operations, seed);
+  run.count_operations(history.size());
+  ConcurrentVerdict verdict = judge_concurrent(history, concurrent_rules(run));
+  if (!verdict.violations.empty()) return verdict;
+  if (const auto failure = find_needless_failure(history)) {
+    Violation violation = describe_needless_failure(history, *failure);
+    // The history ends with the next requests.
+    if (is_served_alone(run, runner, Operation(history[failure->read].operation)))
+      verdict.violations.push_back(std::move(violation));
+  }
+  return verdict;
+}
+
+}  // namespace
+
 bool run_scene(CheckRun& run, ConcurrentRunner& runner, std::span<const Operation> operations) {
   run.log().restart();
   for (const Operation& op : operations) run.log().append(op);
-  const auto history = runner.run(operations, run.random().next());
-  run.count_operations(history.size());
-  ConcurrentVerdict verdict = judge_concurrent(history, concurrent_rules(run));
+  ConcurrentVerdict verdict = run_and_judge(run, runner, operations, run.random().next());
   if (verdict.undecided_sectors > 0)
     run.unknown(fmt::format("the order of operations on {} sectors would take too long to find",
                             verdict.undecided_sectors));
@@ -77,8 +124,7 @@ bool run_scene(CheckRun& run, ConcurrentRunner& runner, std::span<const Operatio
   return false;
 }
 
-void run_scenes(CheckRun& run, Server& server) {
-  InProcessTarget target(server);
+void run_scenes(CheckRun& run, Target& target) {
   ConcurrentOptions options;
   options.export_name = run.request().export_name;
   ConcurrentRunner runner(target, run.subject().info.size, options);
@@ -100,9 +146,34 @@ void run_scenes(CheckRun& run, Server& server) {
   runner.close_all();
 }
 
-void run_concurrent_plan(CheckRun& run, const Plan& plan) {
+void run_scenes_in_process(CheckRun& run, const char* phase, const Interfere& interfere) {
   const auto server = run.serve();
   if (!server) return;
+  set_phase(phase);
+  {
+    const auto interference = interfere ? interfere(run, *server) : nullptr;
+    const std::string why = interference ? interference->unavailable() : "";
+    if (why.empty()) {
+      InProcessTarget target(*server);
+      run_scenes(run, target);
+      if (const std::string remark = interference ? interference->remark() : ""; !remark.empty())
+        run.remark(remark);
+    } else {
+      run.not_applicable(why);
+    }
+  }
+  if (!run.found_any()) server->stop();
+  run.report_incidents();
+}
+
+Code code_of(const Server& server) {
+  return Code::of_plugin(reinterpret_cast<const void*>(server.plugin().callbacks().get_size));
+}
+
+namespace {
+
+// False: something was found.
+bool repeat_plan(CheckRun& run, const Plan& plan, Target& target) {
   set_phase("running requests at once");
   const double limit = run.job().trial ? run.job().seconds : replay_seconds;
   const unsigned repeat = run.job().repeat;
@@ -112,8 +183,6 @@ void run_concurrent_plan(CheckRun& run, const Plan& plan) {
   unsigned shown = 0;
   ConcurrentVerdict first;
   {
-    const auto noise = plan.check == noise_check ? make_noise(run, *server) : nullptr;
-    InProcessTarget target(*server);
     ConcurrentOptions options;
     options.export_name = plan.export_name;
     ConcurrentRunner runner(target, run.subject().info.size, options);
@@ -125,10 +194,9 @@ void run_concurrent_plan(CheckRun& run, const Plan& plan) {
       return runs < repeat && (!run.job().trial || time_left());
     };
     while (more()) {
-      const auto history = runner.run(plan.operations, derive_seed(run.random().next(), "stagger"));
-      run.count_operations(history.size());
+      ConcurrentVerdict verdict =
+          run_and_judge(run, runner, plan.operations, derive_seed(run.random().next(), "stagger"));
       ++runs;
-      ConcurrentVerdict verdict = judge_concurrent(history, concurrent_rules(run));
       if (!verdict.violations.empty() && shown++ == 0) first = std::move(verdict);
       if (run.incidents().has_news()) run.report_incidents();
       runner.close_all();
@@ -138,7 +206,26 @@ void run_concurrent_plan(CheckRun& run, const Plan& plan) {
     run.log().restart();
     run.violated(std::move(first.violations.front()), shown, runs);
   }
-  if (!run.found_any()) server->stop();
+  return !run.found_any();
+}
+
+}  // namespace
+
+void run_concurrent_plan(CheckRun& run, const Plan& plan) {
+  if (run.job().where == Job::Where::nbdkit)
+    return in_nbdkit(run, run.request().arguments,
+                     [&](Target& target) { repeat_plan(run, plan, target); });
+  const auto server = run.serve();
+  if (!server) return;
+  bool good = true;
+  {
+    const Check* const check = find_check(plan.check);
+    const auto interference =
+        check != nullptr && check->interfere ? check->interfere(run, *server) : nullptr;
+    InProcessTarget target(*server);
+    good = repeat_plan(run, plan, target);
+  }
+  if (good) server->stop();
 }
 
 }  // namespace nbdcheck

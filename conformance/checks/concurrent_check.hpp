@@ -4,13 +4,19 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "checks/check_run.hpp"
 #include "execute/concurrent.hpp"
 #include "judge/concurrent.hpp"
+#include "nbdcheck/code.hpp"
 #include "plan/scenes.hpp"
 
 namespace nbdcheck {
+
+// What running scenes may show.
+std::vector<std::string_view> rules_of_scenes();
 
 ConcurrentRules concurrent_rules(const CheckRun& run);
 
@@ -25,10 +31,16 @@ std::string needs_concurrency(const Subject& subject);
 bool run_scene(CheckRun& run, ConcurrentRunner& runner, std::span<const Operation> operations);
 
 // Scenes, for as long as there is time, or until one shows something.
-void run_scenes(CheckRun& run, Server& server);
+void run_scenes(CheckRun& run, Target& target);
+// The same on a server of its own.
+void run_scenes_in_process(CheckRun& run, const char* phase, const Interfere& interfere = {});
+
+// The plugin's machine code.
+Code code_of(const Server& server);
 
 // Runs the plan again and again: until it shows something, or, with
-// Job::repeat, as often as that says, and counts.
+// Job::repeat, as often as that says, and counts.  In process, or in the real
+// nbdkit where the job says so.
 void run_concurrent_plan(CheckRun& run, const Plan& plan);
 
 }  // namespace nbdcheck

@@ -5,7 +5,7 @@
 #include "checks/configured_life.hpp"
 #include "nbdcheck/status_page.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::config_missing {
 namespace {
 
 // "open" or why not, and a read, for plugins that go wrong only then.
@@ -75,4 +75,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::config_missing

@@ -7,7 +7,7 @@
 #include "checks/configured_life.hpp"
 #include "nbdcheck/status_page.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::config_repeated {
 namespace {
 
 // The whole life, because what is wrong shows in .unload.
@@ -58,4 +58,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::config_repeated

@@ -10,7 +10,7 @@
 #include "checks/configured_life.hpp"
 #include "nbdcheck/status_page.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::config_sizes {
 namespace {
 
 // Decimal digits and one of K, M, G, T: what most people type.
@@ -182,4 +182,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::config_sizes

@@ -6,7 +6,7 @@
 #include "checks/check_run.hpp"
 #include "nbdcheck/status_page.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::config_unknown_key {
 namespace {
 
 constexpr const char* unknown_key = "nbdcheck-unknown-parameter";
@@ -51,4 +51,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::config_unknown_key

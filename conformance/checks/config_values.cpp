@@ -9,7 +9,7 @@
 #include "checks/configured_life.hpp"
 #include "nbdcheck/status_page.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::config_values {
 namespace {
 
 // What execve(2) lets an argument be on Linux, with its NUL.
@@ -70,4 +70,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::config_values

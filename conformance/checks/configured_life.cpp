@@ -18,12 +18,13 @@ constexpr std::string_view tidying = "tidying";
 
 // In the copy: says every step before it is taken, so that it is known where
 // the copy died.
-class Life {
+class Living {
  public:
-  Life(const ConfiguredLife& life, const std::string& plugin, const Trial& copy)
+  Living(const ConfiguredLife& life, const std::string& plugin, const Trial& copy)
       : life_(life), plugin_(plugin), copy_(copy) {}
 
   void live() {
+    if (life_.options.verbose) incidents_.keep_messages();
     step("loading");
     auto loaded = Server::load(plugin_, life_.options, incidents_);
     if (!loaded) return refused(loaded.error().message);
@@ -81,6 +82,7 @@ class Life {
   void tell_incidents() {
     for (const Violation& violation : incidents_.take())
       tell("incident", violation.rule + " " + violation.message);
+    for (const std::string& message : incidents_.messages()) tell("said", message);
   }
 
   const ConfiguredLife& life_;
@@ -97,6 +99,7 @@ void parse(std::string_view line, LifeEnd& end) {
   if (word == "step") end.step = rest;
   if (word == "refused") end.refusal = rest;
   if (word == "answer") end.answer = rest;
+  if (word == "said") end.said.push_back(rest);
   const auto second = rest.find(' ');
   if (word == "incident" && second != std::string::npos) {
     Violation violation;
@@ -112,7 +115,7 @@ LifeEnd run_life(const CheckRun& run, const ConfiguredLife& life) {
   constexpr std::chrono::milliseconds limit{4000};
   const TrialEnd trial = run_trial(
       [&](const Trial& copy) {
-        Life(life, run.request().plugin, copy).live();
+        Living(life, run.request().plugin, copy).live();
         copy.finish();
       },
       limit);
@@ -223,14 +226,12 @@ Allowance allowance(Effort effort) {
 
 LifeBudget::LifeBudget(const CheckRun& run)
     : left_(allowance(run.request().effort).lives),
-      end_(std::chrono::steady_clock::now() +
-           std::chrono::duration_cast<std::chrono::steady_clock::duration>(
-               allowance(run.request().effort).time * time_scale())) {}
+      patience_(allowance(run.request().effort).time * time_scale()) {}
 
 bool LifeBudget::take() {
   if (left_ == 0) return false;
   --left_;
-  if (std::chrono::steady_clock::now() < end_) return true;
+  if (!patience_.over()) return true;
   left_ = 0;
   return false;
 }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "checks/check_run.hpp"
+#include "checks/patience.hpp"
 #include "checks/trial.hpp"
 #include "nbdcheck/server.hpp"
 
@@ -31,6 +32,8 @@ struct LifeEnd {
   std::optional<std::string> refusal;  // the plugin's words; "": it had none
   std::optional<std::string> answer;
   std::vector<Violation> incidents;
+  // With ServerOptions::verbose: the messages of nbdkit_error and nbdkit_debug.
+  std::vector<std::string> said;
 
   // All steps that were asked for succeeded.
   [[nodiscard]] bool accepted() const { return end == TrialEnd::Kind::finished && !refusal; }
@@ -82,7 +85,7 @@ class LifeBudget {
 
  private:
   int left_;
-  std::chrono::steady_clock::time_point end_;
+  Patience patience_;
 };
 
 }  // namespace nbdcheck

@@ -7,7 +7,7 @@
 
 #include "checks/sequence_check.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::data_boundaries {
 namespace {
 
 class Boundaries {
@@ -89,7 +89,7 @@ const Registration registration{{
     .id = "data.boundaries",
     .summary = "both sides of every power of two, and the ends of the export",
     .rules = {"data.read-your-writes", "data.nothing-outside", "zero.reads-zero",
-              "zero.nothing-outside", "trim.nothing-outside"},
+              "zero.nothing-outside", "trim.nothing-outside", "data.readable"},
     .not_applicable = needs_contents,
     .run =
         [](CheckRun& run) {
@@ -101,4 +101,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::data_boundaries

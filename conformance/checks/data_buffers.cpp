@@ -2,7 +2,7 @@
 // for .pwrite, gone after the callback returned.
 #include "checks/sequence_check.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::data_buffers {
 namespace {
 
 void run_with(CheckRun& run, BufferMode mode) {
@@ -22,6 +22,7 @@ const Registration guarded{{
     .weight = 1,
     .not_applicable = needs_contents,
     .run = [](CheckRun& run) { run_with(run, BufferMode::guarded); },
+    .buffers = BufferMode::guarded,
 }};
 
 const Registration odd{{
@@ -31,7 +32,8 @@ const Registration odd{{
     .weight = 1,
     .not_applicable = needs_contents,
     .run = [](CheckRun& run) { run_with(run, BufferMode::guarded_odd); },
+    .buffers = BufferMode::guarded_odd,
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::data_buffers

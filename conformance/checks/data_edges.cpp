@@ -4,14 +4,23 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
-#include <functional>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "checks/sequence_check.hpp"
+#include "execute/second_look.hpp"
+#include "execute/send.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::data_edges {
 namespace {
+
+// data.large asks for the longest there are, often at the same time: two plugins
+// that keep what is written, and two buffers, would take much memory.
+std::uint64_t longest(Effort effort) {
+  if (effort == Effort::quick) return 4U << 20;
+  return effort == Effort::standard ? 16U << 20 : max_request_size;
+}
 
 class Edges {
  public:
@@ -20,93 +29,78 @@ class Edges {
         session_(session),
         block_(run.subject().minimum_block()),
         size_(run.subject().info.size - run.subject().info.size % block_),
-        longest_(run.request().effort == Effort::quick ? 4U << 20 : largest_request),
+        longest_(longest(run.request().effort)),
         // Of one size from first to last: a plugin that keeps a buffer too long would
         // die of one that grows, and other checks tell that better.
         data_(std::min(size_, std::max(longest_, 2 * block_))) {}
 
+  // One place may be bad, and one length refused; not all of them.  Whoever
+  // refuses all reads on purpose says with which errno.
+  bool can_be_read() {
+    if (size_ < block_) return true;
+    std::vector<std::uint64_t> lengths{block_};
+    if (size_ >= 4096 && block_ < 4096) lengths.push_back(4096);
+    for (const std::uint64_t length : lengths)
+      for (const std::uint64_t offset :
+           {std::uint64_t{0}, size_ / 2 / block_ * block_, size_ - length})
+        if (offset + length <= size_ && (read(offset, length) || read(offset, length))) return true;
+    if (!run_.incidents().seen(IncidentKind::no_errno)) return true;
+    Violation v;
+    v.rule = "data.last-byte";
+    v.message =
+        "Nothing of the export can be read: every .pread fails, wherever, of one block or more.";
+    v.expected = "the bytes from 0 to the size can be read";
+    v.actual = "error: " + run_.incidents().last_error();
+    run_.violated(std::move(v));
+    return false;
+  }
+
   void last_block() {
-    if (size_ < 2 * block_) return;
-    const std::uint64_t last = size_ - block_;
-    // The same place twice: once fails, once not, is not a matter of place.
-    if (!read(last, block_) && read(last - block_, block_) && !read(last, block_) &&
-        read(last - block_, block_))
-      report("data.last-byte", "pread", last, block_, last - block_);
-    if (!run_.subject().info.can_write || block_ >= 4096) return;
-    // In the same 4 KiB, so that a full pool cannot tell them apart.
-    if ((last - block_) / 4096 != last / 4096) return;
-    if (!write(last, block_) && write(last - block_, block_) && !write(last, block_) &&
-        write(last - block_, block_))
-      report("data.last-byte", "pwrite", last, block_, last - block_);
+    report(look_at_last_block(OpKind::read, size_, block_, asker_));
+    if (run_.subject().info.can_write)
+      report(look_at_last_block(OpKind::write, size_, block_, asker_));
   }
 
   void wholes() {
     for (const std::uint64_t length : {3U, 513U, 4096U, 65536U})
       for (const std::uint64_t offset :
            {std::uint64_t{0}, block_, std::uint64_t{1}, size_ / 2, size_ - std::min(size_, length)})
-        whole(reading, offset, length);
+        whole(OpKind::read, offset, length);
     // Whatever the limit is: the shortest of these that fails has halves that work.
     for (std::uint64_t length = 1024; length <= std::min(size_, longest_); length *= 2) {
       if (run_.seconds_left() < 0) return;
-      whole(reading, 0, length);
-      if (run_.subject().info.can_write) whole(writing, 0, length);
+      whole(OpKind::read, 0, length);
+      if (run_.subject().info.can_write) whole(OpKind::write, 0, length);
     }
   }
 
  private:
-  static constexpr std::uint64_t largest_request = 64U << 20;  // nbdkit's own limit
-
   bool read(std::uint64_t offset, std::uint64_t count) {
-    run_.count_operations(1);
-    return session_.read(std::span(data_).first(count), offset, 0).ok();
+    return works(OpKind::read, offset, count);
   }
-  bool write(std::uint64_t offset, std::uint64_t count) {
+  bool works(OpKind kind, std::uint64_t offset, std::uint64_t count) {
+    Operation op{.kind = kind};
+    op.offset = offset;
+    op.count = static_cast<std::uint32_t>(count);
+    return ask(op) == 0;
+  }
+  int ask(const Operation& op) {
     run_.count_operations(1);
-    return session_.write(std::span(data_).first(count), offset, 0).ok();
+    return send(session_, op, std::span(data_).first(op.count), run_.subject().info.size).error;
+  }
+  void report(std::optional<Violation> violation) {
+    if (violation) run_.violated(*std::move(violation));
   }
 
-  struct Way {
-    bool (Edges::*request)(std::uint64_t offset, std::uint64_t count);
-    const char* callback;
-    const char* done;
-  };
-  static constexpr Way reading{&Edges::read, "pread", "read"};
-  static constexpr Way writing{&Edges::write, "pwrite", "written"};
-
-  // A request that fails although both of its halves, before and after, work.
-  void whole(const Way& way, std::uint64_t offset, std::uint64_t length) {
+  void whole(OpKind kind, std::uint64_t offset, std::uint64_t length) {
     const auto& announced = run_.subject().info.block_size;
     if (announced && announced->maximum != 0)
       length = std::min<std::uint64_t>(length, announced->maximum);
-    offset = offset / block_ * block_;
-    length = std::min(length / block_ * block_, size_ - std::min(size_, offset));
-    if (length < 2 * block_) return;
-    const std::uint64_t half = length / 2 / block_ * block_;
-    const auto one = [&](std::uint64_t at, std::uint64_t count) {
-      return (this->*way.request)(at, count);
-    };
-    const auto halves = [&] { return one(offset, half) && one(offset + half, length - half); };
-    if (one(offset, length) || !halves() || one(offset, length) || !halves()) return;
-    Violation v;
-    v.rule = "data.no-needless-error";
-    v.message = fmt::format(
-        "{}(count={}, offset={}) fails, although its two halves can be {}, before and after.",
-        way.callback, length, offset, way.done);
-    v.expected = "success, or a limit announced through .block_size";
-    v.actual = "error: " + run_.incidents().last_error();
-    run_.violated(std::move(v));
-  }
-
-  void report(const char* rule, const char* call, std::uint64_t offset, std::uint64_t count,
-              std::uint64_t neighbour) {
-    Violation v;
-    v.rule = rule;
-    v.message = fmt::format(
-        "{}(count={}, offset={}), the last {} of the export, fails; the same at offset {} works.",
-        call, count, offset, count == 1 ? "byte" : "block", neighbour);
-    v.expected = fmt::format("success: .get_size said {}", run_.subject().info.size);
-    v.actual = "error: " + run_.incidents().last_error();
-    run_.violated(std::move(v));
+    Operation op{.kind = kind};
+    op.offset = offset / block_ * block_;
+    op.count = static_cast<std::uint32_t>(
+        std::min(length / block_ * block_, size_ - std::min(size_, op.offset)));
+    report(look_at_whole(op, block_, asker_));
   }
 
   CheckRun& run_;
@@ -115,6 +109,8 @@ class Edges {
   std::uint64_t size_;
   std::uint64_t longest_;
   std::vector<std::byte> data_;
+  Asker asker_{[this](const Operation& op) { return ask(op); },
+               [this] { return run_.incidents().last_error(); }};
 };
 
 const Registration registration{{
@@ -134,6 +130,7 @@ const Registration registration{{
               return;
             }
             Edges edges(run, **session);
+            if (!edges.can_be_read()) return;
             edges.last_block();
             edges.wholes();
           });
@@ -143,4 +140,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::data_edges

@@ -12,7 +12,7 @@
 #include "model/tags.hpp"
 #include "nbdcheck/status_page.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::data_failing_files {
 namespace {
 
 std::string_view words(FileFault fault) {
@@ -90,14 +90,49 @@ class Story {
   }
 
   void write_through(FileFault fault) {
-    const Operation op = next_write();
+    // The last one, as of a long write the end is missing.
+    const Place& at = places_.back();
+    const Operation known = plugin_.write(at.offset, at.count);
+    const bool was_stored = write_and_flush(known) == Outcome::stored;
+    if (!holds(known)) return;  // which is for other checks to name
+    const Operation op = plugin_.write(at.offset, at.count);
     plugin_.watch().inject(fault, 1);
-    const bool written = plugin_.request(*client_, op);
-    // A cache may write now.
-    const bool flushed = !info_.can_flush || flush();
-    if (end_fault() == 0 || !written || !flushed) return;
+    const Outcome outcome = write_and_flush(op);
+    if (end_fault() == 0 || outcome == Outcome::failed) return;
     if (wrong(op, fault)) return;
-    if (reopen()) wrong(op, fault);
+    if (reopen() && wrong(op, fault)) return;
+    if (was_stored && outcome == Outcome::not_seen) not_stored(op, fault);
+  }
+
+  enum class Outcome {
+    failed,
+    not_seen,  // the data were not seen in what its calls wrote, or not all of them
+    stored,
+  };
+  Outcome write_and_flush(const Operation& op) {
+    const std::size_t from = plugin_.watch().mark();
+    // A cache may write later.
+    if (!plugin_.request(*client_, op) || (info_.can_flush && !flush())) return Outcome::failed;
+    return plugin_.all_written(op, from) ? Outcome::stored : Outcome::not_seen;
+  }
+
+  // A cache hides it until the process ends.
+  void not_stored(const Operation& op, FileFault fault) {
+    if (!info_.can_flush) return;
+    Violation v;
+    v.rule = "data.partial-io";
+    v.message = fmt::format(
+        "While {} and a flush ran, {}; both answered with success, and not all of the data were "
+        "written. Without that they were.",
+        describe(op), words(fault));
+    v.expected = "the plugin goes on until all is written, or a request fails";
+    v.actual = "the data are in its memory, and gone when the process ends";
+    run_.violated(std::move(v));
+  }
+
+  bool holds(const Operation& op) {
+    const auto found = read(op.offset, op.count);
+    return found && match_tags(*found, op.offset, op.tag) == found->size();
   }
 
   bool wrong(const Operation& op, FileFault fault) {
@@ -227,4 +262,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::data_failing_files

@@ -5,7 +5,7 @@
 
 #include "checks/sequence_check.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::data_large {
 namespace {
 
 class Large {
@@ -108,7 +108,7 @@ const Registration registration{{
     .id = "data.large",
     .summary = "requests up to 64 MiB; zero, trim, cache, extents up to the whole export",
     .rules = {"data.read-your-writes", "data.nothing-outside", "zero.reads-zero",
-              "zero.nothing-outside", "trim.nothing-outside", "extents.no-lie"},
+              "zero.nothing-outside", "trim.nothing-outside", "extents.no-lie", "data.readable"},
     .not_applicable = not_applicable,
     .run =
         [](CheckRun& run) {
@@ -120,4 +120,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::data_large

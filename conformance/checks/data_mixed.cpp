@@ -2,14 +2,14 @@
 // filled by a read, made stale by a trim, flushed over a zero.
 #include "checks/sequence_check.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::data_mixed {
 namespace {
 
 const Registration registration{{
     .id = "data.mixed",
     .summary = "all kinds of request in one random sequence",
     .rules = {"data.read-your-writes", "data.nothing-outside", "zero.reads-zero",
-              "zero.nothing-outside", "trim.nothing-outside", "extents.no-lie"},
+              "zero.nothing-outside", "trim.nothing-outside", "extents.no-lie", "data.readable"},
     .weight = 3,
     .not_applicable = needs_writing,
     .run =
@@ -29,4 +29,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::data_mixed

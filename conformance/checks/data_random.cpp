@@ -2,7 +2,7 @@
 // against the reference disk.
 #include "checks/sequence_check.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::data_random {
 namespace {
 
 const Registration registration{{
@@ -10,7 +10,7 @@ const Registration registration{{
     .summary = "random reads and writes against the reference disk",
     .rules = {"data.read-your-writes", "data.nothing-outside", "data.buffer-filled",
               "cache.harmless", "flush.harmless", "data.stable-contents", "data.return-value",
-              "capability.fua-needs-flush"},
+              "capability.fua-needs-flush", "data.readable"},
     .weight = 3,
     .not_applicable = needs_contents,
     .run =
@@ -24,4 +24,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::data_random

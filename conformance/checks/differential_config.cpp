@@ -6,7 +6,7 @@
 #include "checks/configured_life.hpp"
 #include "nbdcheck/status_page.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::differential_config {
 namespace {
 
 struct Configuration {
@@ -121,4 +121,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::differential_config

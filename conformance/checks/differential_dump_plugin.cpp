@@ -7,7 +7,7 @@
 #include "checks/beside_nbdkit.hpp"
 #include "nbdcheck/status_page.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::differential_dump_plugin {
 namespace {
 
 std::map<std::string, std::string> fields(std::string_view text) {
@@ -83,4 +83,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::differential_dump_plugin

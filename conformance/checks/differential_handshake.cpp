@@ -8,7 +8,7 @@
 #include "checks/client.hpp"
 #include "nbdcheck/status_page.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::differential_handshake {
 namespace {
 
 constexpr std::size_t most_names = 6;
@@ -133,18 +133,13 @@ const Registration registration{{
     .not_applicable = {},
     .run =
         [](CheckRun& run) {
-          set_phase("starting the real nbdkit");
-          auto nbdkit = NbdkitProcess::start(nbdkit_program(run.request()),
-                                             nbdkit_options(run, run.job().second_arguments));
-          if (!nbdkit) return report_trouble(run, nbdkit.error(), false);
-          const auto server = run.serve();
-          if (!server) return;
-          Handshakes(run, *server, **nbdkit).compare_all();
-          stop_nbdkit(run, **nbdkit);
-          server->stop();
+          beside_nbdkit(run, [&](Server& ours, NbdkitProcess& theirs) {
+            Handshakes(run, ours, theirs).compare_all();
+            return true;
+          });
         },
     .beside_nbdkit = true,
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::differential_handshake

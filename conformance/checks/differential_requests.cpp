@@ -8,41 +8,18 @@
 #include "checks/beside_nbdkit.hpp"
 #include "checks/sequence_check.hpp"
 #include "execute/observed_target.hpp"
+#include "execute/send.hpp"
 #include "judge/three_way.hpp"
 #include "nbdcheck/status_page.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::differential_requests {
 namespace {
 
 constexpr std::uint64_t far_away = std::uint64_t{1} << 62;
 
 Reply perform(Session& session, const Operation& op) {
-  switch (op.kind) {
-    case OpKind::read: {
-      std::vector<std::byte> data(op.count + 1U);  // libnbd refuses a null pointer
-      return session.read(std::span(data).first(op.count), op.offset, op.flags);
-    }
-    case OpKind::write: {
-      const std::vector<std::byte> data(op.count + 1U);
-      return session.write(std::span(data).first(op.count), op.offset, op.flags);
-    }
-    case OpKind::flush:
-      return session.flush();
-    case OpKind::trim:
-      return session.trim(op.count, op.offset, op.flags);
-    case OpKind::zero:
-      return session.zero(op.count, op.offset, op.flags);
-    case OpKind::cache:
-      return session.cache(op.count, op.offset);
-    case OpKind::extents: {
-      ExtentList list(op.offset, session.info().size);
-      return session.extents(op.count, op.offset, op.flags, list);
-    }
-    case OpKind::open:
-    case OpKind::close:
-      break;
-  }
-  return {};
+  std::vector<std::byte> data(op.count + 1U);  // libnbd refuses a null pointer
+  return send(session, op, std::span(data).first(op.count), session.info().size);
 }
 
 // None of them reaches a plugin, so that nothing is changed.
@@ -107,19 +84,14 @@ const Registration registration{{
     .not_applicable = {},
     .run =
         [](CheckRun& run) {
-          set_phase("starting the real nbdkit");
-          auto nbdkit = NbdkitProcess::start(nbdkit_program(run.request()),
-                                             nbdkit_options(run, run.job().second_arguments));
-          if (!nbdkit) return report_trouble(run, nbdkit.error(), false);
-          const auto server = run.serve();
-          if (!server) return;
-          set_phase("comparing requests that are refused");
-          on_connection_thread([&] { compare(run, *server, **nbdkit); });
-          stop_nbdkit(run, **nbdkit);
-          server->stop();
+          beside_nbdkit(run, [&](Server& ours, NbdkitProcess& theirs) {
+            set_phase("comparing requests that are refused");
+            on_connection_thread([&] { compare(run, ours, theirs); });
+            return true;
+          });
         },
     .beside_nbdkit = true,
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::differential_requests

@@ -12,7 +12,7 @@
 #include "checks/sanitized.hpp"
 #include "nbdcheck/status_page.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::error_exhaustion {
 namespace {
 
 // While it lives no descriptor can be opened.
@@ -139,7 +139,7 @@ const Registration registration{{
     .id = "error.exhaustion",
     .summary = "no file descriptor left: a failure with a message, and not for good",
     .rules = {"error.exhaustion", "error.recovers", "error.message-lifecycle"},
-    .not_applicable = [](const Subject&) -> std::string { return sanitized ? why_sanitized : ""; },
+    .not_applicable = [](const Subject&) { return why_instrumented(); },
     .run =
         [](CheckRun& run) {
           // Nobody translates EMFILE for the client: EIO, and what becomes of
@@ -149,10 +149,12 @@ const Registration registration{{
           const auto server = run.serve();
           if (!server) return;
           Exhaustion(run, *server).run();
+          // What dies from here on does so with descriptors, too.
+          set_phase(phase_descriptors_again);
           if (!run.found_any()) server->stop();
           run.report_incidents();
         },
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::error_exhaustion

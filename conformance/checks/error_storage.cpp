@@ -14,14 +14,17 @@
 #include "checks/backing_roots.hpp"
 #include "checks/client.hpp"
 #include "checks/configured_life.hpp"
+#include "checks/language_runtime.hpp"
+#include "checks/leak.hpp"
 #include "nbdcheck/status_page.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::error_storage {
 namespace {
 
 namespace fs = std::filesystem;
 
 constexpr std::string_view lost = "lost ";        // an answer: what was acknowledged is not there
+constexpr std::string_view leaks = "leaves ";     // each client that is refused
 constexpr std::string_view for_good = "failed ";  // it does not serve any more
 
 // While it lives files cannot be longer than that.  The signal that goes with it
@@ -53,7 +56,8 @@ class Storage {
       : run_(run),
         server_(server),
         files_(std::move(files)),
-        places_(sample_places(run.subject())) {}
+        places_(sample_places(run.subject())),
+        visitor_(server) {}
 
   // "": nothing wrong.
   std::string move_away() {
@@ -62,12 +66,18 @@ class Storage {
       const std::string aside = file + ".aside";
       if (std::rename(file.c_str(), aside.c_str()) != 0) continue;
       serves();
+      const Leak leak = leak_of_refusals();
       ::unlink(file.c_str());  // the plugin may have made a new one
       if (::mkdir(file.c_str(), 0700) == 0) {
         serves();
         ::rmdir(file.c_str());
       }
       if (std::rename(aside.c_str(), file.c_str()) != 0) return "";
+      if (leak.of == Leak::Of::nothing) continue;
+      // Not of refusing them, if those who are served leave as much.
+      if (!opens() || find_leak(clients, [&] { come_and_go(); }).of == leak.of) continue;
+      return fmt::format("{}{} {}", leaks, leak.per_request,
+                         leak.of == Leak::Of::memory ? "bytes of memory" : "file descriptors");
     }
     return serves() || serves() ? "" : std::string(for_good) + failure_;
   }
@@ -122,6 +132,24 @@ class Storage {
   }
 
  private:
+  static constexpr std::uint64_t clients = 16;  // in one round
+
+  bool opens() {
+    const bool opened = visitor_.open(run_.request().export_name);
+    visitor_.close();
+    return opened;
+  }
+  void come_and_go() {
+    for (std::uint64_t i = 0; i < clients; ++i) (void)opens();
+  }
+  Leak leak_of_refusals() {
+    if (collects_garbage(run_.subject().plugin.path)) return {};
+    constexpr std::chrono::milliseconds slow{2};
+    const auto begin = std::chrono::steady_clock::now();
+    if (opens() || std::chrono::steady_clock::now() - begin > slow || opens()) return {};
+    return find_leak(clients, [&] { come_and_go(); });
+  }
+
   // A client of its own that reads, as all clients do.
   bool serves() {
     Client client(server_);
@@ -148,6 +176,7 @@ class Storage {
   Server& server_;
   std::vector<std::string> files_;
   std::vector<Place> places_;
+  Client visitor_;  // comes and goes
   std::string failure_;
 };
 
@@ -160,6 +189,17 @@ constexpr Trouble troubles[] = {
     {"after a while in which files could not grow (RLIMIT_FSIZE)", &Storage::limit_size}};
 
 void judge(CheckRun& run, const std::string& answer, const Trouble& trouble) {
+  if (answer.starts_with(leaks)) {
+    Violation v;
+    v.rule = "error.leak";
+    v.message = fmt::format(
+        "While its file was away, each client that was refused left {} behind; clients that are "
+        "served leave none.",
+        answer.substr(leaks.size()));
+    v.expected = "what a refused .open had taken is given back";
+    v.actual = "more after each round of clients, again and again";
+    return run.violated(std::move(v));
+  }
   const bool is_lost = answer.starts_with(lost);
   if (!is_lost && !answer.starts_with(for_good)) return;
   Violation v;
@@ -204,10 +244,10 @@ std::string not_applicable(const Subject& subject) {
 const Registration registration{{
     .id = "error.storage",
     .summary = "files that are away for a while, or cannot grow: a failure, and not for good",
-    .rules = {"error.recovers", "data.partial-io"},
+    .rules = {"error.recovers", "error.leak", "data.partial-io"},
     .not_applicable = not_applicable,
     .run = run_check,
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::error_storage

@@ -9,7 +9,7 @@
 #include "nbdcheck/status_page.hpp"
 #include "text/printable.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::export_list {
 namespace {
 
 constexpr std::size_t most_opened = 16;  // of a long list
@@ -137,4 +137,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::export_list

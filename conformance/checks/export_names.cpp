@@ -14,10 +14,11 @@
 
 #include "checks/client.hpp"
 #include "checks/configured_life.hpp"
+#include "checks/patience.hpp"
 #include "nbdcheck/sandbox.hpp"
 #include "nbdcheck/status_page.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::export_names {
 namespace {
 
 namespace fs = std::filesystem;
@@ -109,16 +110,13 @@ class Names {
       if (time_left()) ask(name);
   }
 
-  [[nodiscard]] bool time_left() const { return std::chrono::steady_clock::now() < end_; }
+  [[nodiscard]] bool time_left() const { return !patience_.over(); }
 
  private:
   CheckRun& run_;
   Server& server_;
   // Some plugins make a disk for each name.
-  std::chrono::steady_clock::time_point end_ =
-      std::chrono::steady_clock::now() +
-      std::chrono::duration_cast<std::chrono::steady_clock::duration>(
-          std::chrono::milliseconds(1500) * time_scale());
+  Patience patience_{std::chrono::milliseconds(1500) * time_scale()};
 };
 
 // Directories of the arguments that are copies of the user's own.
@@ -172,4 +170,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::export_names

@@ -6,7 +6,7 @@
 #include "checks/client.hpp"
 #include "nbdcheck/status_page.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::export_strings {
 namespace {
 
 void visit(CheckRun& run, Server& server, bool list_first) {
@@ -43,4 +43,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::export_strings

@@ -1,7 +1,7 @@
 // Extents among writes, zeroes and trims: never called zero what is not.
 #include "checks/sequence_check.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::extents_random {
 namespace {
 
 std::string not_applicable(const Subject& subject) {
@@ -27,4 +27,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::extents_random

@@ -4,7 +4,7 @@
 #include "checks/client.hpp"
 #include "checks/sequence_check.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::extents_whole {
 namespace {
 
 std::string not_applicable(const Subject& subject) {
@@ -31,4 +31,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::extents_whole

@@ -1,13 +1,16 @@
 // What a flush and FUA promise, held against the calls that the plugin makes on
 // its files: data written and acknowledged, and no fsync before the answer.
 #include <algorithm>
+#include <optional>
 
 #include "checks/sequence_check.hpp"
 #include "checks/watched_plugin.hpp"
 #include "nbdcheck/status_page.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::flush_calls {
 namespace {
+
+constexpr std::uint64_t within_block = 1536;
 
 std::string not_applicable(const Subject& subject) {
   if (const std::string why = needs_writing(subject); !why.empty()) return why;
@@ -37,6 +40,9 @@ class Story {
       flush(first);
       zero(first, 1, command_flag::no_hole);
       flush(first);
+      // More blocks than a batch, a window or a bound of what is dirty may hold.
+      for (std::size_t i = 0; i < places_.size(); ++i) write(first, i);
+      flush(first);
     }
     if (info_.fua == fua_native) {
       set_phase("writing with FUA");
@@ -46,9 +52,18 @@ class Story {
       zero(first, 3, command_flag::fua);
       zero(first, 4, command_flag::fua | command_flag::no_hole);
       if (info_.can_trim) request(first, OpKind::trim, 5, command_flag::fua);
+      // From within a block on, over several.
+      if (const auto place = long_place())
+        plugin_.request(first, plugin_.write(place->offset, place->count, command_flag::fua));
     }
     if (info_.can_flush && info_.advertises_multi_conn) two_connections(first);
     if (info_.can_flush) flush(first);
+    if (info_.fua == fua_native) {
+      set_phase("writing with FUA, in two parts");
+      plugin_.watch().inject(FileFault::short_write, 1);
+      write(first, 3, command_flag::fua);
+      plugin_.watch().inject(FileFault::none, 0);
+    }
     set_phase("closing");
   }
 
@@ -82,6 +97,20 @@ class Story {
     return plugin_.request(client, op);
   }
 
+  // Between two places.
+  [[nodiscard]] std::optional<Place> long_place() const {
+    constexpr std::uint64_t longest = 24U << 10;
+    if (places_.size() < 3) return std::nullopt;
+    const std::uint64_t block = run_.subject().minimum_block();
+    const std::uint64_t begin =
+        places_[1].offset + places_[1].count + (within_block + block - 1) / block * block;
+    const std::uint64_t end = std::min(begin + longest, places_[2].offset) / block * block;
+    const auto& announced = info_.block_size;
+    if (end <= begin || (announced && announced->maximum != 0 && announced->maximum < end - begin))
+      return std::nullopt;
+    return Place{begin, static_cast<std::uint32_t>(end - begin)};
+  }
+
   void write(Client& client, std::size_t place, std::uint32_t flags = 0) {
     const Place& at = places_[place % places_.size()];
     Operation op = plugin_.write(at.offset, at.count, flags);
@@ -107,6 +136,9 @@ const Registration registration{{
     .not_applicable = not_applicable,
     .run =
         [](CheckRun& run) {
+          // A write that comes short may be a failure, for which no call sets errno.
+          run.incidents().expect(IncidentKind::errno_lost);
+          run.incidents().expect(IncidentKind::no_errno);
           WatchedPlugin plugin(run);
           if (!plugin.serve(false, [&] { Story(run, plugin).run(); })) return;
           if (const std::string why = plugin.cannot_judge(); !why.empty()) return run.unknown(why);
@@ -127,4 +159,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::flush_calls

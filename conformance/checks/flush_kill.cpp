@@ -13,7 +13,7 @@
 #include "checks/watched_plugin.hpp"
 #include "judge/survival.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::flush_kill {
 namespace {
 
 std::string not_applicable(const Subject& subject) {
@@ -23,12 +23,23 @@ std::string not_applicable(const Subject& subject) {
   return "";
 }
 
+// Every other one is short: the C library keeps what does not fill its buffer.
+std::vector<Place> places_of(const Subject& subject) {
+  constexpr std::uint32_t little = 600;
+  std::vector<Place> places = spread_places(subject, 6);
+  if (const std::uint64_t block = subject.minimum_block(); block <= little)
+    for (std::size_t i = 1; i < places.size(); i += 2)
+      places[i].count =
+          std::min(places[i].count, static_cast<std::uint32_t>(little / block * block));
+  return places;
+}
+
 class Rounds {
  public:
   explicit Rounds(CheckRun& run)
       : run_(run),
         info_(run.subject().info),
-        places_(spread_places(run.subject(), 6)),
+        places_(places_of(run.subject())),
         survival_(ranges(), {.multi_conn = info_.advertises_multi_conn,
                              .native_fua = info_.fua == fua_native}) {}
 
@@ -38,10 +49,10 @@ class Rounds {
     std::vector<Operation> fill;
     for (std::size_t i = 0; i < places_.size(); ++i) fill.push_back(write(i));
     if (info_.can_flush) fill.push_back(flush());
-    const Life filled = begin(fill, LifeEnd::orderly);
+    const Life filled = begin(fill, Ending::orderly);
     if (!filled.came_up || !filled.ended)
       return run_.unknown("it does not serve a single connection: " + filled.why);
-    Life life = begin({}, LifeEnd::orderly);
+    Life life = begin({}, Ending::orderly);
     if (!life.came_up)
       return run_.not_applicable("it cannot be started twice on the same files: " + life.why);
     if (!holds(life, fill, filled))
@@ -52,7 +63,7 @@ class Rounds {
     for (int left = random_rounds(); left > 0 && run_.budget_left(0.4); --left)
       if (!round(random_sequence())) return;
     // What was found by the last one is still to be judged.
-    const Life last = begin({}, LifeEnd::orderly);
+    const Life last = begin({}, Ending::orderly);
     judge(last);
   }
 
@@ -74,7 +85,7 @@ class Rounds {
     }
   }
 
-  Life begin(const std::vector<Operation>& requests, LifeEnd end) {
+  Life begin(const std::vector<Operation>& requests, Ending end) {
     run_.count_operations(requests.size() + places_.size());
     return live(run_, places_, requests, end);
   }
@@ -95,7 +106,7 @@ class Rounds {
   // One more life: what it finds is judged, then it is killed.
   bool round(const std::vector<Operation>& requests) {
     if (requests.empty()) return true;
-    Life life = begin(requests, LifeEnd::killed);
+    Life life = begin(requests, Ending::killed);
     if (!judge(life)) return false;
     if (!life.ended) {
       run_.unknown("the process did not come to the point where it was to be killed: " + life.why);
@@ -124,7 +135,7 @@ class Rounds {
   void not_up(const Life& life) {
     // Something of the dead process may only now be gone.
     std::this_thread::sleep_for(std::chrono::milliseconds(300));
-    const Life again = begin({}, LifeEnd::orderly);
+    const Life again = begin({}, Ending::orderly);
     if (again.came_up || !was_killed_) {
       run_.unknown("it did not start once: " + life.why);
       return;
@@ -163,12 +174,11 @@ class Rounds {
     const std::uint32_t fua = info_.fua != fua_none ? command_flag::fua : 0;
     const bool zeroes = info_.zero != zero_none;
     if (info_.can_flush) {
-      all.push_back({write(0), write(1)});
-      if (zeroes) all.back().push_back(make(OpKind::zero, 2, 0, 0));
-      all.back().push_back(flush());
+      all.push_back({write(0), write(1), flush()});
+      if (zeroes) all.push_back({make(OpKind::zero, 2, 0, 0), flush()});
     }
     if (fua != 0) {
-      all.push_back({write(3), write(0, fua)});
+      all.push_back({write(0), write(3, fua)});
       if (zeroes) all.push_back({write(2), make(OpKind::zero, 1, fua, 0)});
     }
     if (info_.can_flush && info_.advertises_multi_conn)
@@ -220,4 +230,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::flush_kill

@@ -5,7 +5,7 @@
 // open connection owes them nothing, and must find its own data unharmed.
 #include "checks/sequence_check.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::handle_connections {
 namespace {
 
 std::string one_at_a_time(const Subject& subject) {
@@ -100,4 +100,4 @@ const Registration multi_conn{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::handle_connections

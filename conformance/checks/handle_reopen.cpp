@@ -3,7 +3,7 @@
 // sequence only checks that it works.
 #include "checks/sequence_check.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::handle_reopen {
 namespace {
 
 const Registration registration{{
@@ -23,4 +23,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::handle_reopen

@@ -16,7 +16,7 @@
 #include "model/tags.hpp"
 #include "nbdcheck/status_page.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::handle_threads {
 namespace {
 
 // Of a slow plugin fewer requests are made: each is worth as much.
@@ -94,16 +94,19 @@ class Threads {
   }
 
   std::unique_ptr<Connection> opened() {
-    auto connection = server_.connect();
-    if (!connection) {
-      run_.failed_to_start(connection.error());
-      return nullptr;
+    Failure failure;
+    for (int tries = 0; tries < 4; ++tries) {
+      auto connection = server_.connect();
+      if (!connection) {
+        failure = connection.error();
+        continue;
+      }
+      auto info = (*connection)->open(run_.request().export_name);
+      if (info) return std::move(*connection);
+      failure = info.error();
     }
-    if (auto info = (*connection)->open(run_.request().export_name); !info) {
-      run_.failed_to_start(info.error());
-      return nullptr;
-    }
-    return std::move(*connection);
+    run_.failed_to_start(failure);
+    return nullptr;
   }
 
   // Writes a block, or reads it where nothing can be written, and remembers it.
@@ -128,7 +131,9 @@ class Threads {
     if (known == known_.end() || wrong_) return;
     std::vector<std::byte> data(block_);
     run_.count_operations(1);
-    const Reply reply = connection.read(data, offset);
+    Reply reply = connection.read(data, offset);
+    // It may fail now and then; a thread that it does not like it never likes.
+    for (int tries = 0; tries < 8 && !reply.ok(); ++tries) reply = connection.read(data, offset);
     if (reply.ok() && (data == known->second || !judges_contents())) return;
     Violation v;
     v.rule = "handle.threads";
@@ -189,4 +194,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::handle_threads

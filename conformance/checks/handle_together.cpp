@@ -13,7 +13,7 @@
 #include "checks/sequence_check.hpp"
 #include "nbdcheck/status_page.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::handle_together {
 namespace {
 
 constexpr std::size_t clients = 4;
@@ -59,7 +59,7 @@ class Together {
 
   bool open(std::size_t index) {
     auto client = std::make_unique<Client>(server_);
-    if (client->open(run_.request().export_name)) {
+    if (client->open_at_last(run_.request().export_name)) {
       clients_[index] = std::move(client);
       return true;
     }
@@ -113,7 +113,9 @@ class Together {
     for (std::size_t p = 0; p < places_.size(); ++p) {
       const auto& before = memories_[index][p];
       if (before.empty()) continue;
-      const auto now = read(index, places_[p]);
+      // A read may fail now and then.
+      auto now = read(index, places_[p]);
+      for (int tries = 0; tries < 8 && now.empty(); ++tries) now = read(index, places_[p]);
       if (now == before || (!now.empty() && (tried_changes_ || !contents_count()))) continue;
       Violation v;
       v.rule = "handle.independent";
@@ -191,4 +193,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::handle_together

@@ -12,9 +12,10 @@
 #include "checks/check_run.hpp"
 #include "checks/client.hpp"
 #include "checks/patience.hpp"
+#include "nbdcheck/census.hpp"
 #include "nbdcheck/status_page.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::hang_growth {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -24,6 +25,9 @@ constexpr std::uint32_t piece = 512;
 constexpr int repetitions = 5;
 constexpr double hurts = 0.020;  // seconds
 constexpr double by_far = 50;
+// A plugin that keeps what is written in memory takes a page, or a chunk of many
+// pages, for each write.  No more than this.
+constexpr std::uint64_t most_memory = 64U << 20;
 
 struct Timed {
   const char* what;
@@ -56,12 +60,14 @@ class GrowingTime {
     set_phase("timing requests after more and more writes");
     const unsigned most = run_.request().effort == Effort::quick ? 1024 : 16384;
     std::vector<unsigned> counts;
+    const std::uint64_t memory = memory_use().resident;
     unsigned written = 0;
     for (unsigned count = 16; count <= std::min<std::uint64_t>(most, places()); count *= 4) {
       for (; written < count; ++written) {
         client.write(buffer_, place(written));
         run_.count_operations(1);
         if (run_.seconds_left() < 0 || patience_.over()) break;
+        if (written % 256 == 0 && memory_use().resident > memory + most_memory) break;
       }
       if (written < count) break;
       // What is written out by this is not the time looked for.
@@ -138,4 +144,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::hang_growth

@@ -9,7 +9,7 @@
 #include "checks/client.hpp"
 #include "nbdcheck/status_page.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::hang_preconnect {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -55,4 +55,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::hang_preconnect

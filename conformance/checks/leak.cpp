@@ -18,7 +18,7 @@ struct CloseDirectory {
   void operator()(DIR* directory) const { ::closedir(directory); }
 };
 
-std::uint64_t open_descriptors() {
+std::uint64_t count_of_descriptors() {
   const std::unique_ptr<DIR, CloseDirectory> directory(::opendir("/proc/self/fd"));
   if (!directory) return 0;
   std::uint64_t count = 0;
@@ -30,7 +30,7 @@ std::uint64_t open_descriptors() {
 
 Holdings holdings_now() {
   const struct mallinfo2 info = ::mallinfo2();
-  return {open_descriptors(), info.uordblks + info.hblkhd};
+  return {count_of_descriptors(), info.uordblks + info.hblkhd};
 }
 
 Leak find_leak(std::uint64_t requests, const std::function<void()>& round) {

@@ -1,7 +1,5 @@
 #include "checks/leftover_threads.hpp"
 
-#include <fcntl.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,6 +8,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "checks/thread_stacks.hpp"
 #include "nbdcheck/census.hpp"
 
 namespace nbdcheck {
@@ -41,32 +40,6 @@ std::vector<Mapping> mappings() {
   return all;
 }
 
-// The stack pointer of a thread that waits in a system call; 0: it runs.
-std::uint64_t stack_pointer(int thread) {
-  std::ifstream file("/proc/self/task/" + std::to_string(thread) + "/syscall");
-  std::string line;
-  if (!std::getline(file, line)) return 0;
-  // "NUMBER ARGUMENT... STACK-POINTER PROGRAM-COUNTER"; or "running".
-  std::istringstream words(line);
-  std::vector<std::string> fields;
-  for (std::string word; words >> word;) fields.push_back(word);
-  if (fields.size() < 3) return 0;
-  return std::strtoull(fields[fields.size() - 2].c_str(), nullptr, 16);
-}
-
-// Copied by the kernel: a thread that ends meanwhile takes its stack with it.
-std::vector<std::uint64_t> words_at(std::uint64_t begin, std::uint64_t end) {
-  constexpr std::uint64_t most = 256U << 10;
-  begin = begin / 8 * 8;
-  if (end - begin > most) begin = end - most;  // the thread's own function is at the far end
-  std::vector<std::uint64_t> words((end - begin) / 8);
-  iovec local{words.data(), words.size() * 8};
-  iovec remote{reinterpret_cast<void*>(begin), words.size() * 8};
-  const ssize_t got = ::process_vm_readv(::getpid(), &local, 1, &remote, 1, 0);
-  words.resize(got > 0 ? static_cast<std::size_t>(got) / 8 : 0);
-  return words;
-}
-
 }  // namespace
 
 CodeOfPlugin CodeOfPlugin::of(const std::string& path) {
@@ -90,16 +63,19 @@ bool CodeOfPlugin::contains(std::uint64_t address) const {
       ranges_, [&](const auto& r) { return address >= r.first && address < r.second; });
 }
 
-std::vector<int> threads_within(const CodeOfPlugin& code) {
-  std::vector<int> found;
+LeftoverThreads threads_within(const CodeOfPlugin& code) {
+  LeftoverThreads found;
   const auto map = mappings();
   for (const int thread : threads()) {
     if (thread == ::gettid()) continue;
-    const std::uint64_t pointer = stack_pointer(thread);
+    const std::uint64_t pointer = waiting_at(thread).stack_pointer;
     const auto stack = std::ranges::find_if(
         map, [&](const Mapping& m) { return pointer >= m.begin && pointer < m.end; });
+    if (pointer == 0) found.unsure = true;
     if (pointer == 0 || stack == map.end()) continue;
     const auto holds_code = [&](std::uint64_t begin, std::uint64_t end) {
+      constexpr std::uint64_t most = 256U << 10;
+      if (end - begin > most) begin = end - most;  // the thread's own function is at the far end
       return std::ranges::any_of(words_at(begin, end),
                                  [&](std::uint64_t word) { return code.contains(word); });
     };
@@ -108,7 +84,7 @@ std::vector<int> threads_within(const CodeOfPlugin& code) {
     constexpr std::uint64_t near = 4096;
     if (holds_code(pointer, std::min(stack->end, pointer + near)) ||
         holds_code(pointer, stack->end))
-      found.push_back(thread);
+      found.within.push_back(thread);
   }
   return found;
 }

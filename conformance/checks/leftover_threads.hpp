@@ -24,6 +24,11 @@ class CodeOfPlugin {
 
 // Threads of this process, other than the caller, with addresses of `code` on
 // their stacks.  Threads that are running just now are not judged.
-std::vector<int> threads_within(const CodeOfPlugin& code);
+struct LeftoverThreads {
+  std::vector<int> within;
+  // Some run at the moment, or wait for a processor: nobody can look at them.
+  bool unsure = false;
+};
+LeftoverThreads threads_within(const CodeOfPlugin& code);
 
 }  // namespace nbdcheck

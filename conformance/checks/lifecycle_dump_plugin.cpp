@@ -8,7 +8,7 @@
 #include "checks/check_run.hpp"
 #include "nbdcheck/status_page.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::lifecycle_dump_plugin {
 namespace {
 
 // key=value, where the key is what a shell script can look for.
@@ -65,4 +65,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::lifecycle_dump_plugin

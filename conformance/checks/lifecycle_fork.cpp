@@ -12,12 +12,14 @@
 #include "checks/check_run.hpp"
 #include "checks/client.hpp"
 #include "checks/every_request.hpp"
+#include "checks/language_runtime.hpp"
 #include "checks/sanitized.hpp"
+#include "checks/thread_stacks.hpp"
 #include "checks/trial.hpp"
 #include "nbdcheck/census.hpp"
 #include "nbdcheck/status_page.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::lifecycle_fork {
 namespace {
 
 namespace fs = std::filesystem;
@@ -33,6 +35,7 @@ struct Way {
 
 constexpr std::string_view begins = "> ";   // a step is about to be taken
 constexpr std::string_view runtime = "# ";  // threads there were before .load
+constexpr std::string_view lost = "~ ";     // a thread that the fork is about to lose
 
 // Notices threads that are there as soon as the plugin is loaded.
 class Witness final : public Observer {
@@ -69,7 +72,12 @@ class Visit {
     if (auto ok = (*server)->configure(way.arguments); !ok) return failed(ok.error().message);
     step(".get_ready");
     if (auto ok = (*server)->get_ready(); !ok) return failed(ok.error().message);
-    if (way.fork) trial_.go_into_background();
+    if (way.fork) {
+      const CodeOfPlugin code = CodeOfPlugin::of((*server)->plugin().facts().path);
+      for (const std::string& thread : describe_threads(code))
+        trial_.say(std::string(lost) + thread);
+      trial_.go_into_background();
+    }
     if (way.to_root) fs::current_path("/", ignored);
     step(".after_fork");
     if (auto ok = (*server)->after_fork(); !ok) return failed(ok.error().message);
@@ -141,6 +149,8 @@ class Daemon {
     Way background = plain;
     background.fork = background.to_root = true;
     set_phase("serving in the background");
+    if (runtime_within(run_.subject().plugin.path) == LanguageRuntime::go)
+      return runtime_of_go(background, known);
     if (const auto fault = differs(background, plain, known)) {
       Way here = background;
       here.to_root = false;
@@ -166,7 +176,19 @@ class Daemon {
 
   TrialEnd attempt(const Way& way, milliseconds limit) {
     run_.count_operations(1);
-    return run_trial([&](const Trial& trial) { Visit(run_, trial).run(way); }, limit);
+    TrialEnd end = run_trial([&](const Trial& trial) { Visit(run_, trial).run(way); }, limit);
+    take_threads(way, end);
+    return end;
+  }
+
+  // What was said of threads differs from one time to the next.
+  void take_threads(const Way& way, TrialEnd& end) {
+    std::vector<std::string> seen;
+    std::erase_if(end.lines, [&](const std::string& line) {
+      if (line.starts_with(lost)) seen.push_back(line.substr(lost.size()));
+      return line.starts_with(lost);
+    });
+    if (way.fork) lost_ = std::move(seen);
   }
 
   // Came to its end, with the export opened and closed.
@@ -216,6 +238,43 @@ class Daemon {
                      : "");
     v.expected = "the same as without the fork";
     v.actual = fault.what;
+    if (!lost_.empty()) v.details.emplace_back("lost at the fork; start them in .after_fork:");
+    for (const std::string& thread : lost_) v.details.push_back("  " + thread);
+    run_.violated(std::move(v));
+  }
+
+  // A Go program without its threads may serve or hang: it is told what it lacks
+  // in any case, and how often that was seen to matter.
+  void runtime_of_go(const Way& background, const TrialEnd& known) {
+    const Effort effort = run_.request().effort;
+    const unsigned most = effort == Effort::quick ? 3 : effort == Effort::standard ? 8 : 40;
+    unsigned tries = 0;
+    unsigned wrong = 0;
+    std::optional<Fault> first;
+    std::vector<std::string> lost_first;
+    // One that hangs costs a while.
+    while (tries < most && wrong < (effort == Effort::quick ? 1U : 3U)) {
+      const auto fault = compare(attempt(background, limit_), known);
+      ++tries;
+      if (lost_first.empty()) lost_first = lost_;
+      wrong += fault ? 1 : 0;
+      if (fault && !first) first = fault;
+    }
+    if (lost_first.empty()) return;
+    Violation v;
+    v.rule = "lifecycle.runtime-fork";
+    v.message = fmt::format(
+        "nbdkit forks between .get_ready and .after_fork, without -f and with --run, and the "
+        "server then has 1 of {} threads: those that Go's runtime has started are lost. {}",
+        lost_first.size() + 1,
+        first ? fmt::format("It went wrong in {} of {} tries, first at {}; without the fork all is "
+                            "well.",
+                            wrong, tries, first->where)
+              : fmt::format("It went well in {} tries, by luck.", tries));
+    v.expected = "the plugin is served by nbdkit -f; goroutines are started in .after_fork";
+    v.actual = first ? first->what : fmt::format("{} threads lost", lost_first.size());
+    v.details.emplace_back("lost at the fork:");
+    for (const std::string& thread : lost_first) v.details.push_back("  " + thread);
     run_.violated(std::move(v));
   }
 
@@ -237,9 +296,8 @@ class Daemon {
     Way start = plain;
     bool first = true;
     for (std::string& argument : start.arguments) {
-      const BackingValue value =
-          classify_argument(argument, {run_.subject().plugin.magic_config_key, run_.request().backing},
-                            first);
+      const BackingValue value = classify_argument(
+          argument, {run_.subject().plugin.magic_config_key, run_.request().backing}, first);
       first = false;
       const bool data = value.kind == BackingKind::image || value.kind == BackingKind::directory;
       const fs::path path = value.path;
@@ -260,13 +318,14 @@ class Daemon {
   CheckRun& run_;
   milliseconds limit_{4000};
   bool has_runtime_ = false;
+  std::vector<std::string> lost_;  // threads, at the last fork
 };
 
 const Registration registration{{
     .id = "lifecycle.fork",
     .summary = "serving in the background: a fork before .after_fork, and \"/\" as directory",
     .rules = {"lifecycle.fork", "lifecycle.runtime-fork", "config.relative-paths"},
-    .not_applicable = [](const Subject&) -> std::string { return sanitized ? why_sanitized : ""; },
+    .not_applicable = [](const Subject&) { return why_instrumented(); },
     .run =
         [](CheckRun& run) {
           if (run.job().in_process) return run.unknown("needs a process of its own");
@@ -275,4 +334,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::lifecycle_fork

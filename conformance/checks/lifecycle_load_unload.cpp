@@ -3,7 +3,7 @@
 #include "checks/check_run.hpp"
 #include "nbdcheck/status_page.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::lifecycle_load_unload {
 namespace {
 
 const Registration registration{{
@@ -22,4 +22,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::lifecycle_load_unload

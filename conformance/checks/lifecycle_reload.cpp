@@ -8,7 +8,7 @@
 #include "checks/trial.hpp"
 #include "nbdcheck/status_page.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::lifecycle_reload {
 namespace {
 
 using std::chrono::milliseconds;
@@ -67,4 +67,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::lifecycle_reload

@@ -7,7 +7,7 @@
 #include "checks/client.hpp"
 #include "nbdcheck/status_page.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::lifecycle_serve {
 namespace {
 
 void be_a_client(CheckRun& run, Server& server) {
@@ -47,4 +47,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::lifecycle_serve

@@ -12,7 +12,7 @@
 #include "checks/check_run.hpp"
 #include "nbdcheck/status_page.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::lifecycle_stdio {
 namespace {
 
 // Standing in for a client that has already sent its first bytes.
@@ -101,4 +101,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::lifecycle_stdio

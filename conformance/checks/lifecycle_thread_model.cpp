@@ -5,7 +5,7 @@
 #include "checks/check_run.hpp"
 #include "nbdcheck/status_page.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::lifecycle_thread_model {
 namespace {
 
 std::string not_applicable(const Subject& subject) {
@@ -41,4 +41,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::lifecycle_thread_model

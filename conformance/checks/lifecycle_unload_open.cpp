@@ -4,7 +4,7 @@
 #include "checks/client.hpp"
 #include "nbdcheck/status_page.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::lifecycle_unload_open {
 namespace {
 
 const Registration registration{{
@@ -35,4 +35,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::lifecycle_unload_open

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <fstream>
 #include <functional>
 #include <optional>
 
@@ -14,11 +13,12 @@
 #include "checks/client.hpp"
 #include "checks/every_request.hpp"
 #include "checks/growth.hpp"
+#include "checks/language_runtime.hpp"
 #include "checks/patience.hpp"
 #include "nbdcheck/census.hpp"
 #include "nbdcheck/status_page.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::process_growth {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -34,20 +34,6 @@ constexpr unsigned long_rounds = 10;
 constexpr std::uint64_t long_repetitions = 10'000;  // of all long rounds
 constexpr std::uint64_t sure_repetitions = 2'500;   // what is enough for a verdict
 constexpr Seconds longest_confirmation{15};
-
-// Collectors free when they see fit, and until then grow as a leak does.
-bool collects_garbage() {
-  constexpr std::array<std::string_view, 10> runtimes{"libpython", "libruby",  "libperl", "liblua",
-                                                      "libtcl",    "libguile", "libjvm",  "libmono",
-                                                      "libgc.",    "libnode"};
-  std::ifstream maps("/proc/self/maps");
-  for (std::string line; std::getline(maps, line);)
-    if (std::ranges::any_of(runtimes, [&](std::string_view runtime) {
-          return line.find(runtime) != std::string::npos;
-        }))
-      return true;
-  return false;
-}
 
 enum class Measure : std::uint8_t { descriptors, threads, zombies, allocated, mapped, count_ };
 constexpr auto measures = static_cast<std::size_t>(Measure::count_);
@@ -84,6 +70,10 @@ class Growth {
     kinds_ = every_request(run_.subject());
     set_phase("opening and closing connections");
     const bool done = watch({"connection", "process.memory-growth", [this] { return visit(); }});
+    if (done && run_.subject().has("list_exports")) {
+      set_phase("asking for the list of exports");
+      watch({"list of exports", "process.memory-growth", [this] { return list(); }});
+    }
     Client client(*server_);
     if (done && !places_.empty() && client.open(run_.request().export_name)) {
       client_ = &client;
@@ -103,6 +93,15 @@ class Growth {
     if (!client.open(run_.request().export_name)) return false;
     run_.count_operations(1);
     return true;
+  }
+
+  bool list() {
+    Client client(*server_);
+    if (!client.connect()) return false;
+    bool listed = false;
+    client.run([&](Connection& connection) { listed = connection.list_exports().has_value(); });
+    run_.count_operations(1);
+    return listed;
   }
 
   bool ask(bool modify) {
@@ -225,7 +224,7 @@ class Growth {
     if (!growth || *growth < limits.at(index(measure)).each) return std::nullopt;
     const double total = *growth * static_cast<double>((series.size() - 1) * repetitions);
     if (total < limits.at(index(measure)).total) return std::nullopt;
-    if (is_memory(measure) && collects_garbage()) return std::nullopt;
+    if (is_memory(measure) && collects_garbage(run_.subject().plugin.path)) return std::nullopt;
     return growth;
   }
 
@@ -269,4 +268,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::process_growth

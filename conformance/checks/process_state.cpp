@@ -15,17 +15,21 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
 #include <thread>
 
 #include "checks/check_run.hpp"
 #include "checks/client.hpp"
 #include "checks/every_request.hpp"
 #include "checks/leftover_threads.hpp"
+#include "checks/phases.hpp"
 #include "nbdcheck/census.hpp"
+#include "nbdcheck/closes.hpp"
+#include "nbdcheck/code.hpp"
 #include "nbdcheck/sandbox.hpp"
 #include "nbdcheck/status_page.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::process_state {
 namespace {
 
 // Those that nbdkit itself sets after .get_ready (nbdkit server/signals.c).
@@ -63,12 +67,13 @@ const char* name_of_limit(int which) {
 // A condition that may need a moment to become true.
 template <typename Condition>
 bool soon(Condition&& condition) {
-  const auto limit = std::chrono::steady_clock::now() + std::chrono::milliseconds(300);
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > limit) return false;
+  // A number of looks, not a time: on a busy machine each of them takes longer,
+  // and what is waited for does, too.
+  for (int looks = 0; looks < 150; ++looks) {
+    if (condition()) return true;
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
-  return true;
+  return false;
 }
 
 class State {
@@ -84,6 +89,9 @@ class State {
     auto server = run_.load(std::move(options));
     if (!server) return;
     look("dlopen and .load");
+    const auto own_code =
+        Code::of_plugin(reinterpret_cast<const void*>(server->plugin().callbacks().get_size));
+    std::optional<CloseWatch> closes(own_code);
     const auto threads_of_runtime = threads();
     has_runtime_ = threads_of_runtime.size() > threads_at_first;
     descriptors_ = open_descriptors();
@@ -107,6 +115,8 @@ class State {
     set_phase("stopping the server");
     server->cleanup();
     look(".cleanup");
+    judge_closes(closes->bad(), own_code);
+    closes.reset();
     // The server is about to end: .unload may leave signals as it found them
     // long ago, as Python does.
     server->unload();
@@ -323,13 +333,34 @@ class State {
              fmt::format("without it: {}", fmt::join(open, ", ")));
   }
 
+  void judge_closes(const std::vector<BadClose>& bad, const Code& code) {
+    if (bad.empty()) return;
+    const BadClose& first = bad.front();
+    const std::string where = first.where == Callback::count_
+                                  ? "a thread of the plugin"
+                                  : fmt::format(".{}", name(first.where));
+    const std::string who = code.contains(first.at) ? code.source(first.at - 1) : "a library";
+    violated("process.close-once",
+             fmt::format("{} called close({}), which was not open (EBADF), in {}.", where,
+                         first.descriptor, who),
+             "each descriptor is closed once, by its owner",
+             fmt::format("closed twice: another thread may have been given the number in between{}",
+                         bad.size() > 1 ? "; it is not the only one" : ""));
+  }
+
   void judge_end(const CodeOfPlugin& code) {
-    set_phase("looking at what is left after .unload");
-    if (code.is_gone() && !soon([&] { return threads_within(code).empty(); }))
+    set_phase(phase_unloaded);
+    LeftoverThreads left;
+    if (code.is_gone())
+      soon([&] {
+        left = threads_within(code);
+        return left.within.empty() && !left.unsure;
+      });
+    if (!left.within.empty())
       violated("process.threads",
                fmt::format("{} thread(s) of the plugin still ran after .unload, in code that is no "
                            "longer there.",
-                           threads_within(code).size()),
+                           left.within.size()),
                "they are stopped and joined in .cleanup or .unload",
                "their stacks hold addresses of the unloaded plugin");
     soon([] { return !has_children(); });  // those that are about to end
@@ -371,11 +402,11 @@ const Registration registration{{
     .id = "process.state",
     .summary = "what the plugin changes in the process: directory, umask, signals, output ...",
     .rules = {"process.environment", "process.signals", "process.stdio", "process.descriptors",
-              "process.cloexec", "process.threads", "lifecycle.early-threads", "process.children",
-              "process.temporary-files"},
+              "process.cloexec", "process.close-once", "process.threads", "lifecycle.early-threads",
+              "process.children", "process.temporary-files"},
     .not_applicable = {},
     .run = [](CheckRun& run) { State(run).run(); },
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::process_state

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 
+#include "checks/patience.hpp"
 #include "checks/phases.hpp"
 #include "checks/sequence_check.hpp"
+#include "execute/send.hpp"
 #include "nbdcheck/status_page.hpp"
 
 namespace nbdcheck {
@@ -21,7 +23,7 @@ class Search {
   Search(CheckRun& run, Client& client, std::chrono::milliseconds time)
       : run_(run),
         client_(client),
-        end_(std::chrono::steady_clock::now() + time),
+        patience_(time),
         size_(run.subject().info.size),
         block_(run.subject().minimum_block()) {}
 
@@ -33,9 +35,7 @@ class Search {
   }
 
  private:
-  [[nodiscard]] bool enough() const {
-    return refused_.size() >= most_refused || std::chrono::steady_clock::now() > end_;
-  }
+  [[nodiscard]] bool enough() const { return refused_.size() >= most_refused || patience_.over(); }
 
   void attempt(OpKind kind, std::uint64_t offset, std::uint64_t count, std::uint32_t flags = 0) {
     if (enough() || count == 0 || offset >= size_ || count > size_ - offset || !possible(kind))
@@ -103,47 +103,30 @@ class Search {
 
   CheckRun& run_;
   Client& client_;
-  std::chrono::steady_clock::time_point end_;
+  Patience patience_;
   std::uint64_t size_;
   std::uint64_t block_;
   bool failed_ = false;  // the last attempt
   std::vector<Refused> refused_;
 };
 
-}  // namespace
-
-std::string describe(const Attempt& attempt) {
-  Operation op{.kind = attempt.kind, .flags = static_cast<std::uint8_t>(attempt.flags)};
+Operation operation_of(const Attempt& attempt) {
+  Operation op{.kind = attempt.kind,
+               .flags = static_cast<std::uint8_t>(attempt.flags),
+               .count = attempt.count};
   op.offset = attempt.offset;
-  op.count = attempt.count;
-  return describe(op);
+  return op;
 }
 
+}  // namespace
+
+std::string describe(const Attempt& attempt) { return describe(operation_of(attempt)); }
+
 Reply perform(Connection& connection, const Attempt& attempt) {
-  switch (attempt.kind) {
-    case OpKind::read: {
-      std::vector<std::byte> data(attempt.count);
-      return connection.read(data, attempt.offset, attempt.flags);
-    }
-    case OpKind::write: {
-      const std::vector<std::byte> data(attempt.count, std::byte{0x6e});
-      return connection.write(data, attempt.offset, attempt.flags);
-    }
-    case OpKind::flush:
-      return connection.flush(attempt.flags);
-    case OpKind::trim:
-      return connection.trim(attempt.count, attempt.offset, attempt.flags);
-    case OpKind::zero:
-      return connection.zero(attempt.count, attempt.offset, attempt.flags);
-    case OpKind::cache:
-      return connection.cache(attempt.count, attempt.offset, attempt.flags);
-    case OpKind::extents: {
-      ExtentList list(attempt.offset, connection.export_info().size);
-      return connection.extents(attempt.count, attempt.offset, attempt.flags, list);
-    }
-    default:
-      return {};
-  }
+  std::vector<std::byte> data(
+      attempt.kind == OpKind::read || attempt.kind == OpKind::write ? attempt.count : 0,
+      std::byte{0x6e});
+  return send(connection, operation_of(attempt), data, connection.export_info().size);
 }
 
 std::vector<Refused> provoke_refusals(CheckRun& run, Client& client,

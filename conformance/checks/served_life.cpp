@@ -82,9 +82,9 @@ class LastWords final : public Observer {
 
 class Process {
  public:
-  Process(const CheckRun& run, const std::vector<Place>& places,
-          const std::vector<Operation>& requests, LifeEnd end, SharedBoard& board)
-      : run_(run), places_(places), requests_(requests), end_(end), board_(board), words_(board) {}
+  Process(const CheckRun& run, const std::vector<Place>& to_read,
+          const std::vector<Operation>& requests, Ending end, SharedBoard& board)
+      : run_(run), places_(to_read), requests_(requests), end_(end), board_(board), words_(board) {}
 
   void live() {
     auto server = Server::load(run_.request().plugin, run_.server_options(), words_);
@@ -105,7 +105,7 @@ class Process {
       if (at != nullptr) step(*at, op);
       ++board_->done;
     }
-    if (end_ == LifeEnd::killed) ::kill(::getpid(), SIGKILL);
+    if (end_ == Ending::killed) ::kill(::getpid(), SIGKILL);
     board_->stage = Stage::ending;
     clients_.clear();
     server_->stop();
@@ -131,7 +131,7 @@ class Process {
   }
 
   void step(Client& client, const Operation& op) {
-    const bool last = &op == &requests_.back() && end_ == LifeEnd::killed;
+    const bool last = &op == &requests_.back() && end_ == Ending::killed;
     client.run([&](Connection& connection) {
       board_->succeeded[board_->done] = perform(connection, op).ok() ? 1 : 0;
       if (!last) return;
@@ -145,7 +145,7 @@ class Process {
   const CheckRun& run_;
   const std::vector<Place>& places_;
   const std::vector<Operation>& requests_;
-  LifeEnd end_;
+  Ending end_;
   SharedBoard& board_;
   LastWords words_;
   std::unique_ptr<Server> server_;
@@ -194,7 +194,7 @@ std::string how_it_died(int status) {
 }  // namespace
 
 Life live(const CheckRun& run, const std::vector<Place>& places,
-          const std::vector<Operation>& requests, LifeEnd end) {
+          const std::vector<Operation>& requests, Ending end) {
   namespace fs = std::filesystem;
   Life life;
   std::size_t total = 0;
@@ -234,7 +234,7 @@ Life live(const CheckRun& run, const std::vector<Place>& places,
   life.came_up = board->stage != Stage::starting;
   const bool killed =
       WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && board->done == requests.size();
-  life.ended = in_time && (end == LifeEnd::killed ? killed : board->stage == Stage::over);
+  life.ended = in_time && (end == Ending::killed ? killed : board->stage == Stage::over);
   if (!life.came_up || !life.ended) {
     board->why[sizeof(Board::why) - 1] = '\0';
     life.why = board->why;

@@ -23,11 +23,11 @@ struct Life {
   std::vector<bool> succeeded;  // the requests, one by one
 };
 
-enum class LifeEnd : std::uint8_t { orderly, killed };
+enum class Ending : std::uint8_t { orderly, killed };
 
 // REQUIRES: no plugin is loaded, this process has one thread.  Connections are
 // opened as the requests name them, the first one always.
 Life live(const CheckRun& run, const std::vector<Place>& places,
-          const std::vector<Operation>& requests, LifeEnd end);
+          const std::vector<Operation>& requests, Ending end);
 
 }  // namespace nbdcheck

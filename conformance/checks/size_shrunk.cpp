@@ -14,7 +14,7 @@
 #include "checks/configured_life.hpp"
 #include "nbdcheck/status_page.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::size_shrunk {
 namespace {
 
 constexpr std::byte written{0x5a};
@@ -110,4 +110,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::size_shrunk

@@ -101,6 +101,20 @@ TEST(StepWords, AHangIsOneAndSaysWhoWaits) {
 }
 
 // A plugin has the pipe, too.
+TEST(StepWords, AScheduleIsReadAsItWasWritten) {
+  const StepSchedule schedule{67, 3, 0x123456789, 4};
+  const auto again = schedule_from_text(to_text(schedule));
+  ASSERT_TRUE(again.has_value());
+  EXPECT_EQ(again->pair, schedule.pair);
+  EXPECT_EQ(again->area, schedule.area);
+  EXPECT_EQ(again->point, schedule.point);
+  EXPECT_EQ(again->pass, schedule.pass);
+  for (const char* bad :
+       {"", "pair=1", "pair=1 area=2 point=3 pass=", "pair=1 area=2 point=3 pass=4 ",
+        "pair=-1 area=2 point=3 pass=4", "pair=1 area=2 point=3 pass=4294967296"})
+    EXPECT_FALSE(schedule_from_text(bad).has_value()) << bad;
+}
+
 TEST(StepWords, WhatIsNotOneOfTheirsIsNothing) {
   EXPECT_FALSE(told_from_line("").has_value());
   EXPECT_FALSE(told_from_line("told").has_value());

@@ -5,6 +5,8 @@
 #include <algorithm>
 
 #include "checks/lock_words.hpp"
+#include "checks/struct_fields.hpp"
+#include "execute/send.hpp"
 #include "model/tags.hpp"
 #include "nbdcheck/status_page.hpp"
 
@@ -16,34 +18,6 @@ constexpr std::uint32_t tag_a = 2;
 constexpr std::uint32_t tag_b = 3;
 constexpr std::uint32_t tag_extra = 4;
 constexpr std::uint32_t extent_zero = 2;  // NBDKIT_EXTENT_ZERO
-
-std::vector<void*> entries_of(const PluginStruct& table) {
-  std::vector<void*> entries;
-  const auto add = [&entries](auto* function) {
-    if (function != nullptr) entries.push_back(reinterpret_cast<void*>(function));
-  };
-  add(table.preconnect);
-  add(table.open);
-  add(table.close);
-  add(table.get_size);
-  add(table.can_write);
-  add(table.can_flush);
-  add(table.can_multi_conn);
-  add(table.block_size);
-  add(table.pread);
-  add(table.pwrite);
-  add(table.flush);
-  add(table.trim);
-  add(table.zero);
-  add(table.extents);
-  add(table.cache);
-  add(table._pread_v1);
-  add(table._pwrite_v1);
-  add(table._flush_v1);
-  add(table._trim_v1);
-  add(table._zero_v1);
-  return entries;
-}
 
 std::string call_text(const CollisionOp& op) {
   switch (op.kind) {
@@ -89,7 +63,7 @@ bool StepSession::begin() {
     return false;
   }
   const PluginStruct& table = server_->plugin().callbacks();
-  const auto entries = entries_of(table);
+  const auto entries = callbacks_of(table, while_connected);
   Code code = Code::of_plugin(entries.empty() ? nullptr : entries.front());
   why_ = code.opaque();
   opaque_ = !why_.empty();
@@ -280,32 +254,9 @@ void StepSession::perform(std::size_t side, CollisionOp& op, ExtentList& list) {
     return;
   }
   Connection& connection = connections_[1] && side == 1 ? *connections_[1] : *connections_[0];
-  Reply reply;
-  switch (op.kind) {
-    case OpKind::read:
-      reply = connection.read(op.data, op.offset);
-      break;
-    case OpKind::write:
-      reply = connection.write(op.data, op.offset);
-      break;
-    case OpKind::flush:
-      reply = connection.flush();
-      break;
-    case OpKind::trim:
-      reply = connection.trim(op.count, op.offset);
-      break;
-    case OpKind::zero:
-      reply = connection.zero(op.count, op.offset);
-      break;
-    case OpKind::cache:
-      reply = connection.cache(op.count, op.offset);
-      break;
-    case OpKind::extents:
-      reply = connection.extents(op.count, op.offset, 0, list);
-      break;
-    default:
-      break;
-  }
+  Operation request{.kind = op.kind, .count = op.count};
+  request.offset = op.offset;
+  const Reply reply = send(connection, request, op.data, list);
   op.succeeded = reply.ok();
 }
 

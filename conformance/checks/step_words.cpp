@@ -101,6 +101,28 @@ std::optional<StepTold> told_from_line(const std::string& line) {
   return told;
 }
 
+std::string to_text(const StepSchedule& schedule) {
+  return fmt::format("pair={} area={} point={} pass={}", schedule.pair, schedule.area,
+                     schedule.point, schedule.pass);
+}
+
+std::optional<StepSchedule> schedule_from_text(const std::string& text) {
+  StepSchedule schedule;
+  std::string_view rest = text;
+  const auto take = [&rest](std::string_view key, auto& value) {
+    if (!rest.starts_with(key)) return false;
+    rest.remove_prefix(key.size());
+    const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), value);
+    if (error != std::errc()) return false;
+    rest.remove_prefix(static_cast<std::size_t>(end - rest.data()));
+    return true;
+  };
+  const bool good = take("pair=", schedule.pair) && take(" area=", schedule.area) &&
+                    take(" point=", schedule.point) && take(" pass=", schedule.pass);
+  if (!good || !rest.empty()) return std::nullopt;
+  return schedule;
+}
+
 std::string word_line(const char* word, const std::string& text) {
   return fmt::format("{}{}{}", word, separator, text);
 }

@@ -29,6 +29,16 @@ StepTold told_of(const Meeting& meeting, std::string place);
 std::string to_line(const StepTold& told);
 std::optional<StepTold> told_from_line(const std::string& line);
 
+// One meeting, to be found again.
+struct StepSchedule {
+  std::uint64_t pair = 0;  // in step_pairs()
+  std::uint64_t area = 0;
+  std::uint64_t point = 0;  // where A is stopped, from the begin of the plugin's code
+  std::uint32_t pass = 1;   // when it is there for that time
+};
+std::string to_text(const StepSchedule& schedule);
+std::optional<StepSchedule> schedule_from_text(const std::string& text);
+
 // "WORD" and what follows, in one line; no value: another word.
 std::string word_line(const char* word, const std::string& text);
 std::optional<std::string> text_after(const char* word, const std::string& line);

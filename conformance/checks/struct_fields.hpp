@@ -4,6 +4,9 @@
 #include <array>
 #include <cstddef>
 #include <cstring>
+#include <span>
+#include <string_view>
+#include <vector>
 
 #include "nbdcheck/abi.hpp"
 
@@ -71,5 +74,24 @@ inline constexpr std::array callback_fields{NBDCHECK_FIELD(load),
                                             NBDCHECK_FIELD(block_size)};
 
 #undef NBDCHECK_FIELD
+
+// Called between the first connection and the last; first the ones that read or
+// change the disk.
+inline constexpr std::array<std::string_view, 20> while_connected{
+    "pread",     "pwrite",    "flush",          "trim",       "zero",    "_pread_v1", "_pwrite_v1",
+    "_flush_v1", "_trim_v1",  "_zero_v1",       "preconnect", "open",    "close",     "get_size",
+    "can_write", "can_flush", "can_multi_conn", "block_size", "extents", "cache"};
+inline constexpr auto of_the_data = std::span(while_connected).first<10>();
+
+// Where those of `names` begin that the plugin has.
+inline std::vector<void*> callbacks_of(const PluginStruct& plugin,
+                                       std::span<const std::string_view> names) {
+  std::vector<void*> entries;
+  for (const std::string_view wanted : names)
+    for (const StructField& field : callback_fields)
+      if (field.name == wanted && field.value(plugin) != nullptr)
+        entries.push_back(const_cast<void*>(field.value(plugin)));
+  return entries;
+}
 
 }  // namespace nbdcheck

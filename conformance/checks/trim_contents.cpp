@@ -10,7 +10,7 @@
 #include "model/tags.hpp"
 #include "nbdcheck/status_page.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::trim_contents {
 namespace {
 
 constexpr std::uint64_t most = 64U << 10;
@@ -98,4 +98,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::trim_contents

@@ -2,7 +2,7 @@
 // anything, but nothing else may change, and what is written afterwards stays.
 #include "checks/sequence_check.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::trim_random {
 namespace {
 
 std::string not_applicable(const Subject& subject) {
@@ -14,7 +14,7 @@ std::string not_applicable(const Subject& subject) {
 const Registration registration{{
     .id = "trim.random",
     .summary = "random trims among reads, writes and zeroes",
-    .rules = {"trim.nothing-outside"},
+    .rules = {"trim.nothing-outside", "data.readable"},
     .weight = 2,
     .not_applicable = not_applicable,
     .run =
@@ -28,4 +28,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::trim_random

@@ -1,10 +1,13 @@
 #include "checks/watched_plugin.hpp"
+#include "execute/send.hpp"
 
 #include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <set>
+#include <span>
+#include <utility>
 
 #include "checks/backing_roots.hpp"
 #include "model/tags.hpp"
@@ -29,19 +32,9 @@ std::vector<Place> spread_places(const Subject& subject, std::size_t most) {
 }
 
 Reply perform(Connection& connection, const Operation& op) {
-  switch (op.kind) {
-    case OpKind::write: {
-      std::vector<std::byte> data(op.count);
-      fill_tags(data, op.offset, op.tag);
-      return connection.write(data, op.offset, op.flags);
-    }
-    case OpKind::zero:
-      return connection.zero(op.count, op.offset, op.flags);
-    case OpKind::trim:
-      return connection.trim(op.count, op.offset, op.flags);
-    default:
-      return connection.flush();
-  }
+  std::vector<std::byte> data(op.kind == OpKind::write ? op.count : 0);
+  fill_tags(data, op.offset, op.tag);
+  return send(connection, op, data, connection.export_info().size);
 }
 
 bool WatchedPlugin::serve(bool reads, const std::function<void()>& body) {
@@ -97,6 +90,25 @@ bool WatchedPlugin::request(Client& client, Operation op) {
   if (request.ok && op.kind == OpKind::write) look_into_mappings(request);
   requests_.push_back(std::move(request));
   return requests_.back().ok;
+}
+
+bool WatchedPlugin::all_written(const Operation& op, std::size_t from) const {
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> parts;
+  const auto calls = watch_->calls();
+  for (const FileCall& call : std::span(calls).subspan(std::min(from, calls.size())))
+    for (const Piece& piece : call.pieces)
+      if (piece.name == op.tag) parts.emplace_back(piece.place, piece.place + piece.size);
+  std::ranges::sort(parts);
+  // Words of which another call, or nobody, writes a part are not recognised.
+  constexpr std::uint64_t parts_of_words = 64;
+  std::uint64_t at = op.offset;
+  std::uint64_t missing = 0;
+  for (const auto& [begin, end] : parts) {
+    if (begin > at) missing += begin - at;
+    at = std::max(at, end);
+  }
+  const std::uint64_t end = op.offset + op.count;
+  return missing + (end > at ? end - at : 0) <= parts_of_words;
 }
 
 // What a plugin stores through a mapping makes no call; but it is in the file

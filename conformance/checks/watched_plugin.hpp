@@ -31,6 +31,9 @@ class WatchedPlugin {
   // A write of new data.
   Operation write(std::uint64_t offset, std::uint32_t count, std::uint32_t flags = 0);
 
+  // Whether the calls since `from` wrote all that the write carried, as it is.
+  [[nodiscard]] bool all_written(const Operation& op, std::size_t from) const;
+
   [[nodiscard]] const std::vector<DurableRequest>& requests() const { return requests_; }
   // Places for requests, apart from each other.
   [[nodiscard]] const std::vector<Place>& places() const { return places_; }

@@ -11,7 +11,7 @@
 #include "model/tags.hpp"
 #include "nbdcheck/status_page.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::zero_holes {
 namespace {
 
 constexpr std::uint64_t area = 256U << 10;
@@ -125,4 +125,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::zero_holes

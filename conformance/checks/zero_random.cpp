@@ -1,13 +1,13 @@
 // Random zero requests with all legal flags among reads and writes.
 #include "checks/sequence_check.hpp"
 
-namespace nbdcheck {
+namespace nbdcheck::checks::zero_random {
 namespace {
 
 const Registration registration{{
     .id = "zero.random",
     .summary = "random zero requests, with and without MAY_TRIM, FUA, FAST_ZERO",
-    .rules = {"zero.reads-zero", "zero.nothing-outside"},
+    .rules = {"zero.reads-zero", "zero.nothing-outside", "data.readable"},
     .weight = 2,
     .not_applicable = needs_writing,
     .run =
@@ -21,4 +21,4 @@ const Registration registration{{
 }};
 
 }  // namespace
-}  // namespace nbdcheck
+}  // namespace nbdcheck::checks::zero_random

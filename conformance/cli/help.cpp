@@ -17,7 +17,8 @@ What to check:
   --profile=quick|standard|thorough
                        about 2 s, 20 s or 5 min on a small RAM plugin
                        (default: standard)
-  --time=SECONDS       spend about that long instead
+  --time=SECONDS|share spend about that long instead; share: as much on each
+                       check as a run of all of them would
   --only=REGEX         only checks and rules whose id matches
   --skip=REGEX         not those
   --seed=N             the seed of all sequences (default: 1)
@@ -38,10 +39,12 @@ How to run:
   --jobs=N             checks at the same time (default: one for each processor)
   --nbdkit=PATH|none   the real nbdkit to run beside (default: found in PATH)
   --timeout=SECONDS    without progress for that long a check hangs
+  --valgrind           run the checks under valgrind's memcheck
   --in-process         one check in this process, for a debugger; needs --only
 
 What comes out:
-  --report=FORMAT:FILE write a report as well; FORMAT is json; repeatable
+  --report=FORMAT:FILE write a report as well; FORMAT is json, or events: a line
+                       of JSON for each event as it comes; repeatable
   --artifacts=DIR      where reproducers (*.plan, *.py) go
   --waivers=FILE       known findings, which do not decide the verdict (TOML)
   --fail-on=must|should|quality

@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
+
+#include "nbdcheck/time_scale.hpp"
 
 namespace nbdcheck {
 namespace {
@@ -42,7 +45,8 @@ std::string list_text(Options::Listing what, std::span<const Rule> rules,
 }
 
 std::string list_json(Options::Listing what, std::span<const Rule> rules,
-                      std::span<const Check> checks) {
+                      std::span<const Check> checks,
+                      const std::function<double(const Check&)>& longest) {
   nlohmann::ordered_json list = {{"nbdcheck", NBDCHECK_VERSION}};
   if (shows_rules(what)) {
     auto& array = list["rules"] = nlohmann::ordered_json::array();
@@ -51,13 +55,19 @@ std::string list_json(Options::Listing what, std::span<const Rule> rules,
                        {"title", rule.title},
                        {"severity", name(rule.severity)},
                        {"since", rule.since},
-                       {"source", rule.source}});
+                       {"source", rule.source},
+                       {"text", rule.text}});
     }
   }
   if (shows_checks(what)) {
+    // For whoever sets limits of his own, as nbdcheck_add_tests does.
+    list["limits_times"] = {{"sanitizer", sanitizer_time_scale}, {"valgrind", valgrind_time_scale}};
     auto& array = list["checks"] = nlohmann::ordered_json::array();
     for (const Check& check : checks) {
-      array.push_back({{"id", check.id}, {"summary", check.summary}, {"rules", check.rules}});
+      array.push_back({{"id", check.id},
+                       {"summary", check.summary},
+                       {"rules", check.rules},
+                       {"limit", static_cast<long>(std::ceil(longest(check)))}});
     }
   }
   return list.dump(2) + "\n";

@@ -38,11 +38,15 @@ TEST(List, IsAligned) {
 }
 
 TEST(List, IsJson) {
-  const auto all = nlohmann::json::parse(list_json(Options::Listing::all, rules, checks()));
+  const auto longest = [](const Check&) { return 41.5; };
+  const auto all = nlohmann::json::parse(list_json(Options::Listing::all, rules, checks(), longest));
   EXPECT_EQ(all["rules"][1]["id"], "extents.first-at-offset");
   EXPECT_EQ(all["rules"][0]["severity"], "MUST");
+  EXPECT_EQ(all["rules"][1]["text"], "T\n");
   EXPECT_EQ(all["checks"][0]["rules"][0], "data.a");
-  const auto only = nlohmann::json::parse(list_json(Options::Listing::rules, rules, checks()));
+  EXPECT_EQ(all["checks"][0]["limit"], 42);
+  EXPECT_EQ(all["limits_times"], (nlohmann::json{{"sanitizer", 10}, {"valgrind", 30}}));
+  const auto only = nlohmann::json::parse(list_json(Options::Listing::rules, rules, checks(), longest));
   EXPECT_FALSE(only.contains("checks"));
 }
 

@@ -29,6 +29,7 @@ struct Raw {
       waivers, fail_on, color, repeat, format, consistency, nbdkit, target;
   std::vector<std::string> reports, backing;
   bool unstable_contents = false, readonly = false, write_in_place = false, in_process = false,
+       valgrind = false,
        quiet = false, verbose = false, rules = false, checks = false, version = false, help = false;
 };
 
@@ -69,6 +70,7 @@ void declare(CLI::App& app, Raw& raw) {
   flag("-r,--readonly", raw.readonly);
   flag("--write-in-place", raw.write_in_place);
   flag("--in-process", raw.in_process);
+  flag("--valgrind", raw.valgrind);
   flag("--quiet", raw.quiet);
   flag("--verbose", raw.verbose);
   flag("--rules", raw.rules);
@@ -94,7 +96,7 @@ constexpr Words<Consistency, 2> consistencies{
     {{"regular", Consistency::regular}, {"atomic", Consistency::atomic}}};
 constexpr Words<bool, 2> targets{{{"plugin", false}, {"nbdkit", true}}};
 constexpr Words<bool, 2> formats{{{"text", false}, {"json", true}}};
-constexpr std::array<std::string_view, 1> report_formats{"json"};
+constexpr std::array<std::string_view, 2> report_formats{"json", "events"};
 
 class Reader {
  public:
@@ -136,7 +138,8 @@ class Reader {
     const char* const end = text.data() + text.size();
     const auto [stop, error] = std::from_chars(text.data(), end, number);
     if (text.empty() || stop != end || error != std::errc() || !(number > 0 && number <= most)) {
-      fail("{} is a positive number of seconds, not {}", option, quote(text));
+      fail("{} is a positive number of seconds{}, not {}", option,
+           option == std::string_view("--time") ? ", or share" : "", quote(text));
       return;
     }
     target = number;
@@ -308,7 +311,10 @@ tl::expected<Options, CliExit> parse_options(std::span<const std::string> argume
     options.repeat = *repeat;
   }
   reader.word("--profile", raw.profile, profiles, options.profile);
-  reader.seconds("--time", raw.time, options.seconds);
+  if (raw.time == "share" && reader.given("--time"))
+    options.share_of_time = true;
+  else
+    reader.seconds("--time", raw.time, options.seconds);
   options.seed = reader.whole<std::uint64_t>("--seed", raw.seed, 0, UINT64_MAX);
   reader.regex("--only", raw.only, options.only);
   reader.regex("--skip", raw.skip, options.skip);
@@ -330,6 +336,7 @@ tl::expected<Options, CliExit> parse_options(std::span<const std::string> argume
     reader.fail("--backing is the KEY of an argument, not ''");
   options.backing = std::move(raw.backing);
   options.in_process = raw.in_process;
+  options.valgrind = raw.valgrind;
   options.quiet = raw.quiet;
   options.verbose = raw.verbose;
   if (reader.error()) return Error(*reader.error());

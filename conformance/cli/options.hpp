@@ -50,6 +50,7 @@ struct Options {
 
   Effort profile = Effort::standard;
   std::optional<double> seconds;      // --time
+  bool share_of_time = false;         // --time=share
   std::optional<std::uint64_t> seed;  // none: 1
   std::string only;                   // valid ECMAScript regular expressions; empty: not given
   std::string skip;
@@ -68,6 +69,7 @@ struct Options {
   std::string waivers;    // a file; empty: not given
   Severity fail_on = Severity::must;
   bool in_process = false;
+  bool valgrind = false;
   Color color = Color::automatic;
   bool quiet = false;
   bool verbose = false;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <csignal>
 #include <functional>
 #include <thread>
 
@@ -10,14 +11,19 @@ namespace nbdcheck {
 
 class Interruption {
  public:
-  // Blocks SIGINT, SIGTERM and SIGHUP in this thread and those it starts.
-  // When one comes: `clean_up`, then the process dies of it.
-  explicit Interruption(std::function<void()> clean_up);
+  // Blocks SIGINT, SIGTERM and SIGHUP in this thread and those it starts, so that
+  // none comes between something's being made and its being known to clean_up.
+  // Those that are ignored stay so: nohup, and what a script runs with "&".
+  Interruption();
   ~Interruption();
   Interruption(const Interruption&) = delete;
   Interruption& operator=(const Interruption&) = delete;
 
+  // When one comes, or has come: `clean_up`, then the process dies of it.
+  void watch(std::function<void()> clean_up);
+
  private:
+  sigset_t signals_;
   std::function<void()> clean_up_;
   std::atomic<bool> decided_ = false;  // either a signal came, or the end
   std::thread thread_;

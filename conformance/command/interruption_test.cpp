@@ -12,7 +12,8 @@ namespace {
 TEST(Interruption, EndsQuietlyWhenNothingCame) {
   bool cleaned = false;
   {
-    const Interruption interruption([&] { cleaned = true; });
+    Interruption interruption;
+    interruption.watch([&] { cleaned = true; });
   }
   EXPECT_FALSE(cleaned);
 }
@@ -26,11 +27,39 @@ class InterruptionDeathTest : public ::testing::TestWithParam<int> {
 TEST_P(InterruptionDeathTest, CleansUpAndDiesOfTheSignal) {
   EXPECT_EXIT(
       {
-        const Interruption interruption([] { std::fputs("cleaned up\n", stderr); });
+        Interruption interruption;
+        interruption.watch([] { std::fputs("cleaned up\n", stderr); });
         ::kill(::getpid(), GetParam());
         for (;;) ::pause();
       },
       ::testing::KilledBySignal(GetParam()), "cleaned up");
+}
+
+TEST_P(InterruptionDeathTest, WaitsForWhatIsToBeCleanedUp) {
+  EXPECT_EXIT(
+      {
+        Interruption interruption;
+        ::kill(::getpid(), GetParam());
+        std::fputs("made, ", stderr);
+        interruption.watch([] { std::fputs("cleaned up\n", stderr); });
+        for (;;) ::pause();
+      },
+      ::testing::KilledBySignal(GetParam()), "made, cleaned up");
+}
+
+TEST_P(InterruptionDeathTest, WhatIsIgnoredStaysSo) {
+  EXPECT_EXIT(
+      {
+        (void)std::signal(GetParam(), SIG_IGN);
+        {
+          Interruption interruption;
+          interruption.watch([] { std::fputs("cleaned up\n", stderr); });
+          ::kill(::getpid(), GetParam());
+        }
+        std::fputs("the end\n", stderr);
+        ::_exit(0);
+      },
+      ::testing::ExitedWithCode(0), "^the end");
 }
 
 INSTANTIATE_TEST_SUITE_P(Signals, InterruptionDeathTest,

@@ -27,9 +27,6 @@ tl::expected<Plan, std::string> load_plan(const std::string& path) {
   return plan;
 }
 
-// The rule that only the real nbdkit can show broken.
-constexpr std::string_view survives = "differential.nbdkit-survives";
-
 // What one run showed.
 struct Seen {
   std::vector<Finding> findings;
@@ -59,9 +56,11 @@ int replay_command(const Options& options) {
   wanted.export_name = plan->export_name;
   wanted.readonly = plan->readonly;
   wanted.seed = plan->seed;
+  if (const int code = become_matching_build(options, plan->plugin); code != 0) return code;
   auto setup = Setup::make(wanted, plan->plugin, plan->arguments);
   if (!setup) return bad_input(setup.error());
-  const bool on_nbdkit = options.on_nbdkit || (plan->rule == survives && !plan->operations.empty());
+  const bool on_nbdkit =
+      options.on_nbdkit || (seen_in_nbdkit(plan->rule, plan->check) && !plan->operations.empty());
   if (on_nbdkit && plan->operations.empty())
     return bad_input(
         fmt::format("{}: the plan has no operations: it is the check {}, which runs in process",
@@ -98,10 +97,11 @@ int replay_command(const Options& options) {
     job.check = plan->check;
     job.kind = plan->operations.empty() ? Job::Kind::check : Job::Kind::plan;
     if (job.kind == Job::Kind::plan) job.plan_text = to_text(*plan);
+    if (job.kind == Job::Kind::check) job.schedule = plan->schedule;
     if (on_nbdkit) job.where = Job::Where::nbdkit;
     // What needs luck is run in one process: the plan as often as was asked,
     // or until it shows something.
-    const bool at_once = job.kind == Job::Kind::plan && concurrent(plan->operations) && !on_nbdkit;
+    const bool at_once = job.kind == Job::Kind::plan && concurrent(plan->operations);
     if (at_once) {
       job.repeat = options.repeat > 1 ? options.repeat : 0;
       last = look(children.run(job, limits), plan->check);

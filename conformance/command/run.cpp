@@ -36,6 +36,7 @@ RunnerOptions runner_options(const Options& options, const Setup& setup) {
   to.jobs = options.jobs != 0 ? options.jobs : std::max(1U, std::thread::hardware_concurrency());
   if (setup.one_at_a_time) to.jobs = 1;
   to.seconds = options.seconds.value_or(0);
+  to.share_of_time = options.share_of_time;
   to.stall = setup.stall;
   to.fail_on = options.fail_on;
   to.in_process = options.in_process;
@@ -50,6 +51,7 @@ RunnerOptions runner_options(const Options& options, const Setup& setup) {
 }  // namespace
 
 int run_command(const Options& options) {
+  if (const int code = become_matching_build(options, options.plugin); code != 0) return code;
   const auto begin = std::chrono::steady_clock::now();
   for (const ReportRequest& report : options.reports)
     if (const auto why = cannot_write(report.path); !why.empty()) return bad_input(why);
@@ -66,7 +68,8 @@ int run_command(const Options& options) {
   std::vector<Listener*> listeners{terminal.get()};
   std::vector<std::unique_ptr<FileReport>> reports;
   for (const ReportRequest& report : options.reports) {
-    reports.push_back(json_report(report.path));
+    reports.push_back(report.format == "events" ? events_report(report.path)
+                                                : json_report(report.path));
     listeners.push_back(reports.back().get());
   }
   RunnerOptions to = runner_options(options, **setup);

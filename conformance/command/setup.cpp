@@ -1,13 +1,21 @@
 #include "command/setup.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <system_error>
 
 #include "cli/terminal.hpp"
+#include "instruments/matching.hpp"
+#include "instruments/valgrind.hpp"
+#include "nbdcheck/instruments.hpp"
 #include "nbdcheck/nbdkit.hpp"
 #include "nbdcheck/sandbox.hpp"
 #include "nbdcheck/server.hpp"
@@ -15,6 +23,19 @@
 
 namespace nbdcheck {
 namespace {
+
+// Kept for as long as the process: execv wants pointers.
+std::vector<char*> arguments_of_this_process() {
+  static std::string text = [] {
+    std::ifstream file("/proc/self/cmdline", std::ios::binary);
+    return std::string(std::istreambuf_iterator<char>(file), {});
+  }();
+  std::vector<char*> arguments;
+  for (std::size_t at = 0; at < text.size(); at = text.find('\0', at) + 1)
+    arguments.push_back(text.data() + at);
+  if (!arguments.empty()) arguments.push_back(nullptr);
+  return arguments;
+}
 
 bool names_argument(const std::string& key, const std::vector<std::string>& arguments,
                     const std::string& magic_config_key) {
@@ -26,20 +47,19 @@ bool names_argument(const std::string& key, const std::vector<std::string>& argu
 
 }  // namespace
 
-Setup::Setup(ScratchDirectory scratch)
-    : scratch_(std::move(scratch)), interruption_([this] {
-        end_all_children();
-        scratch_.remove();
-      }) {}
-
 tl::expected<std::unique_ptr<Setup>, std::string> Setup::make(
     const Options& options, const std::string& plugin, const std::vector<std::string>& arguments) {
   auto file = find_subject_file(plugin);
   if (!file) return tl::unexpected(file.error());
+
+  std::unique_ptr<Setup> setup(new Setup);
   auto scratch = ScratchDirectory::make();
   if (!scratch) return tl::unexpected(scratch.error());
-
-  std::unique_ptr<Setup> setup(new Setup(std::move(*scratch)));
+  setup->scratch_.emplace(std::move(*scratch));
+  setup->interruption_.watch([&place = *setup->scratch_] {
+    end_all_children();
+    place.remove();
+  });
   setup->file = std::move(*file);
   Request& request = setup->request;
   request.plugin = setup->file.name;
@@ -59,15 +79,15 @@ tl::expected<std::unique_ptr<Setup>, std::string> Setup::make(
     return tl::unexpected(beside.error());
   request.arguments = arguments;
 
-  auto pristine = setup->scratch_.subdirectory("pristine");
+  auto pristine = setup->scratch_->subdirectory("pristine");
   if (!pristine) return tl::unexpected(pristine.error());
   const std::string magic = setup->magic_config_key(arguments);
   for (const std::string& key : options.backing)
     if (!names_argument(key, arguments, magic))
       return tl::unexpected(fmt::format("--backing={0}: no argument is {0}=...", printable(key)));
   request.backing = options.backing;
-  auto backing = BackingFiles::prepare(arguments, {magic, options.backing}, *pristine,
-                                       options.write_in_place);
+  auto backing =
+      BackingFiles::prepare(arguments, {magic, options.backing}, *pristine, options.write_in_place);
   if (!backing) return tl::unexpected(backing.error());
   setup->backing_ = std::move(*backing);
   setup->notes = setup->backing_->notes();
@@ -81,7 +101,7 @@ tl::expected<std::unique_ptr<Setup>, std::string> Setup::make(
   request.readonly = request.readonly || setup->backing_->force_readonly();
   const BackingFiles& files = *setup->backing_;
   setup->children_ = std::make_unique<Children>(
-      setup->scratch_.path(),
+      setup->scratch_->path(),
       [&files](const std::string& directory) { return files.arguments_for(directory); });
   return setup;
 }
@@ -97,7 +117,7 @@ std::string Setup::magic_config_key(const std::vector<std::string>& arguments) c
   job.kind = Job::Kind::facts;
   job.request = request;
   job.request.arguments.clear();
-  Children child(scratch_.path(), [](const std::string&) { return std::vector<std::string>(); });
+  Children child(scratch_->path(), [](const std::string&) { return std::vector<std::string>(); });
   const JobReport report = child.run(job, {stall, {}, false});
   return report.subject ? report.subject->plugin.magic_config_key : "";
 }
@@ -117,6 +137,28 @@ tl::expected<void, std::string> find_nbdkit(const std::string& wanted, Request& 
   if (!wanted.empty()) return tl::unexpected("--nbdkit: " + found.error().message);
   request.no_nbdkit = found.error().message;
   return {};
+}
+
+int become_matching_build(const Options& options, const std::string& plugin) {
+  const auto file = find_subject_file(plugin);
+  if (!file) return 0;  // said in its place
+  std::error_code problem;
+  const std::string own = std::filesystem::read_symlink("/proc/self/exe", problem);
+  const auto build = matching_build(file->path, own);
+  if (!build) return bad_input(build.error());
+  const bool sanitized = !build->empty() || under_sanitizer();
+  if (options.valgrind && sanitized)
+    return bad_input(plugin + ": was built with a sanitizer, which does not go with --valgrind");
+  if (options.valgrind) {
+    auto command = valgrind_command();
+    if (!command) return bad_input(command.error());
+    run_children_under(*std::move(command));
+  }
+  if (build->empty()) return 0;
+  const std::vector<char*> arguments = arguments_of_this_process();
+  if (arguments.empty()) return bad_input("cannot read /proc/self/cmdline");
+  ::execv(build->c_str(), arguments.data());
+  return bad_input(*build + ": " + std::strerror(errno));
 }
 
 int bad_input(const std::string& what) {

@@ -39,10 +39,10 @@ class Setup {
   std::string program;    // how this command was called, for replay commands
 
  private:
-  explicit Setup(ScratchDirectory scratch);
+  Setup() = default;
   [[nodiscard]] std::string magic_config_key(const std::vector<std::string>& arguments) const;
 
-  ScratchDirectory scratch_;
+  std::optional<ScratchDirectory> scratch_;
   Interruption interruption_;
   std::optional<BackingFiles> backing_;
   std::unique_ptr<Children> children_;
@@ -52,6 +52,11 @@ class Setup {
 tl::expected<void, std::string> find_nbdkit(const std::string& wanted, Request& request);
 
 // Says it in one line on stderr; returns 2.
+// Goes on as the build that the plugin needs, in its stead, if there is one that
+// this is not: then it does not return.  Prepares for --valgrind.  0: go on; else
+// the exit status, of what has been said.
+int become_matching_build(const Options& options, const std::string& plugin);
+
 int bad_input(const std::string& what);
 
 TerminalStyle terminal_style(const Options& options);

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "execute/lane.hpp"
+#include "execute/send.hpp"
 #include "execute/start_barrier.hpp"
 #include "model/tags.hpp"
 #include "nbdcheck/status_page.hpp"
@@ -188,38 +189,9 @@ class ConcurrentRunner::Pool {
       return;
     }
     if (!session) return;
-    Reply reply;
     record.begin = stamp_begin();
-    switch (op.kind) {
-      case OpKind::read:
-        reply = session->read({place, op.count}, op.offset, op.flags);
-        break;
-      case OpKind::write:
-        reply = session->write({place, op.count}, op.offset, op.flags);
-        break;
-      case OpKind::flush:
-        reply = session->flush();
-        break;
-      case OpKind::trim:
-        reply = session->trim(op.count, op.offset, op.flags);
-        break;
-      case OpKind::zero:
-        reply = session->zero(op.count, op.offset, op.flags);
-        break;
-      case OpKind::cache:
-        reply = session->cache(op.count, op.offset);
-        break;
-      case OpKind::extents: {
-        ExtentList list(op.offset, size_);
-        reply = session->extents(op.count, op.offset, op.flags, list);
-        break;
-      }
-      case OpKind::close:
-        session.reset();
-        break;
-      case OpKind::open:
-        break;
-    }
+    const Reply reply = send(*session, op, {place, op.count}, size_);
+    if (op.kind == OpKind::close) session.reset();
     record.end = stamp_end();
     record.error = reply.error;
     record.done = true;

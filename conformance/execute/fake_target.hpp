@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <thread>
 
 #include "nbdcheck/target.hpp"
@@ -25,6 +26,15 @@ enum class Fault {
   everything_fails,
   refuses_to_open,
   forgets_on_close,
+  refuses_long,       // over 4096 bytes
+  changes_buffers,    // of writes
+  fickle_extents,     // another answer every time
+  coarse_extents,     // no hole where over 100000 bytes are asked for
+  zero_ruins_sector,  // 512 bytes that cannot be read any more
+  gone_after_zero,    // nor can anything
+  bad_sector,         // 8192 to 8704
+  every_third_read,   // fails
+  every_fourth_read,
 };
 
 class FakeTarget final : public Target {
@@ -51,7 +61,7 @@ class FakeTarget final : public Target {
  private:
   class FakeSession final : public Session {
    public:
-    explicit FakeSession(FakeTarget& target) : target_(target) {
+    explicit FakeSession(FakeTarget& target) : target_(target), info_(target.subject().info) {
       target.threads.push_back(std::this_thread::get_id());
     }
     ~FakeSession() override {
@@ -60,6 +70,8 @@ class FakeTarget final : public Target {
     const ExportInfo& info() const override { return info_; }
     Reply read(std::span<std::byte> buffer, std::uint64_t offset, std::uint32_t) override {
       if (is(Fault::everything_fails)) return {EIO, true};
+      if (is(Fault::refuses_long) && buffer.size() > 4096) return {EINVAL, true};
+      if (fails_to_read(offset, buffer.size())) return {EIO, true};
       const std::size_t count =
           is(Fault::unfilled_read) ? buffer.size() - buffer.size() / 4 : buffer.size();
       std::memcpy(buffer.data(), target_.disk_.data() + offset, count);
@@ -69,8 +81,11 @@ class FakeTarget final : public Target {
     Reply write(std::span<const std::byte> data, std::uint64_t offset, std::uint32_t) override {
       if (is(Fault::everything_fails)) return {ENOSPC, true};
       if (is(Fault::lost_write)) return {0, true};
+      if (is(Fault::refuses_long) && data.size() > 4096) return {EINVAL, true};
       const bool behind = is(Fault::writes_behind) && offset + data.size() < target_.disk_.size();
       std::memcpy(target_.disk_.data() + offset, data.data(), data.size());
+      if (is(Fault::changes_buffers))
+        const_cast<std::byte&>(data.front()) ^= std::byte{1};  // as plugins in C can
       if (behind) target_.disk_[offset + data.size()] ^= std::byte{0xff};
       return {0, true};
     }
@@ -78,11 +93,18 @@ class FakeTarget final : public Target {
     Reply trim(std::uint32_t, std::uint64_t, std::uint32_t) override { return done(); }
     Reply zero(std::uint32_t count, std::uint64_t offset, std::uint32_t) override {
       if (!is(Fault::zero_does_nothing)) std::memset(target_.disk_.data() + offset, 0, count);
+      target_.zeroed_ = offset;
       return done();
     }
     Reply cache(std::uint32_t, std::uint64_t) override { return done(); }
-    Reply extents(std::uint32_t, std::uint64_t offset, std::uint32_t, ExtentList& list) override {
-      if (is(Fault::failing_extents)) return {EIO, true};
+    Reply extents(std::uint32_t count, std::uint64_t offset, std::uint32_t,
+                  ExtentList& list) override {
+      if (is(Fault::failing_extents) || is(Fault::everything_fails)) return {EIO, true};
+      if ((is(Fault::fickle_extents) && ++target_.clock_ % 2 == 0) ||
+          (is(Fault::coarse_extents) && count < 100'000)) {
+        list.add(offset, target_.disk_.size() - offset, extent_type::hole | extent_type::zero);
+        return done();
+      }
       const bool lie = is(Fault::lying_extents) || is(Fault::lying_unwritten_extents);
       list.add(offset, target_.disk_.size() - offset, lie ? extent_type::zero : 0);
       return done();
@@ -90,6 +112,17 @@ class FakeTarget final : public Target {
 
    private:
     [[nodiscard]] bool is(Fault fault) const { return target_.fault_ == fault; }
+    [[nodiscard]] bool fails_to_read(std::uint64_t offset, std::uint64_t count) {
+      const auto covers = [&](std::uint64_t sector) {
+        return offset < sector + 512 && sector < offset + count;
+      };
+      const unsigned reads = ++target_.reads_;
+      return (is(Fault::every_third_read) && reads % 3 == 0) ||
+             (is(Fault::every_fourth_read) && reads % 4 == 0) ||
+             (is(Fault::bad_sector) && covers(8192)) ||
+             (is(Fault::gone_after_zero) && target_.zeroed_) ||
+             (is(Fault::zero_ruins_sector) && target_.zeroed_ && covers(*target_.zeroed_));
+    }
     [[nodiscard]] Reply done() const { return {is(Fault::everything_fails) ? EIO : 0, true}; }
     FakeTarget& target_;
     ExportInfo info_;
@@ -97,6 +130,8 @@ class FakeTarget final : public Target {
 
   Fault fault_;
   unsigned clock_ = 0;
+  unsigned reads_ = 0;
+  std::optional<std::uint64_t> zeroed_;  // the last place
   std::vector<std::byte> disk_;
 };
 

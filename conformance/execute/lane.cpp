@@ -3,6 +3,7 @@
 #include <exception>
 #include <utility>
 
+#include "nbdcheck/preemption.hpp"
 #include "nbdcheck/sandbox.hpp"
 
 namespace nbdcheck {
@@ -37,6 +38,7 @@ void Lane::wait() {
 
 void Lane::loop() {
   prepare_thread();
+  const PreemptedThread preempted;
   std::unique_lock lock(mutex_);
   for (;;) {
     changed_.wait(lock, [this] { return stop_ || work_ != nullptr; });

@@ -7,6 +7,9 @@
 #include <cstring>
 #include <thread>
 
+#include "execute/extent_map.hpp"
+#include "execute/second_look.hpp"
+#include "execute/send.hpp"
 #include "model/tags.hpp"
 #include "nbdcheck/status_page.hpp"
 
@@ -24,6 +27,19 @@ std::byte poison(std::uint64_t operation, unsigned round) {
 // innocent place.
 constexpr std::size_t canary = 64;
 constexpr std::byte canary_value{0xca};
+
+// Of failures, in a sequence: each costs a few requests more.
+constexpr int most_looks = 8;
+// Of a read that fails: sectors in its range, and others, that are asked for.
+constexpr std::size_t most_suspects = 64;
+constexpr std::size_t most_others = 8;
+// Maps are looked at again where a question begins at a multiple of this, and is as
+// long at least: where clients ask.
+constexpr std::uint64_t map_unit = 65536;
+constexpr std::uint64_t most_of_map = 8U << 20;
+
+// How much of either end of a written buffer is looked at.
+constexpr std::size_t modified_end = 128;
 
 // How much of a range called zero is read to see that it is.
 constexpr std::uint32_t zero_sample = 4096;
@@ -55,13 +71,21 @@ void SequenceRunner::close_all() {
 }
 
 std::span<std::byte> SequenceRunner::buffer(std::size_t size) {
-  if (buffer_.size() < size + canary) buffer_.resize(size + canary);
-  return {buffer_.data(), size};
+  // Neither zeroed nor copied when it grows: whoever asks fills it.
+  if (buffer_size_ < size + canary) {
+    buffer_size_ = std::max(size + canary, 2 * buffer_size_);
+    buffer_ = std::make_unique_for_overwrite<std::byte[]>(buffer_size_);
+  }
+  return {buffer_.get(), size};
 }
 
 std::optional<Violation> SequenceRunner::step(const Operation& op) {
   my_slot().plan_index.store(operations(), std::memory_order_relaxed);
-  if (!options_.lanes) return run(op);
+  const auto run_and_look = [&] {
+    auto violation = run(op);
+    return violation ? violation : look_closer(op);
+  };
+  if (!options_.lanes) return run_and_look();
   if (lanes_.size() <= op.connection) lanes_.resize(op.connection + 1U);
   auto& lane = lanes_[op.connection];
   if (!lane) lane = std::make_unique<Lane>();
@@ -69,18 +93,84 @@ std::optional<Violation> SequenceRunner::step(const Operation& op) {
   const std::uint64_t index = operations();
   lane->run([&] {
     my_slot().plan_index.store(index, std::memory_order_relaxed);
-    violation = run(op);
+    violation = run_and_look();
   });
   return violation;
 }
 
+std::optional<Violation> SequenceRunner::look_closer(const Operation& op) {
+  if (!has_range(op.kind) || !is_open(op.connection)) return std::nullopt;
+  if (reply_.ok())
+    return options_.second_look && op.kind == OpKind::extents ? look_at_map(op) : std::nullopt;
+  const bool unreadable = options_.watch_reads && op.kind == OpKind::read;
+  if (!reply_.reached_plugin || !(options_.second_look || unreadable) || ++looks_ > most_looks)
+    return std::nullopt;
+  return look_at_failure(op);
+}
+
+// What is asked for here is entered like any other request: it may write.
+std::optional<Violation> SequenceRunner::look_at_failure(const Operation& op) {
+  std::optional<Violation> meanwhile;
+  const Asker asker{[&](const Operation& again) {
+                      if (!meanwhile) meanwhile = run(again);
+                      return meanwhile ? ECANCELED : reply_.error;
+                    },
+                    options_.last_error};
+  std::optional<Violation> found;
+  if (options_.watch_reads && op.kind == OpKind::read) {
+    const auto reads = [&](const std::vector<Readable::Range>& ranges) {
+      std::vector<Operation> made;
+      for (const auto& [offset, count] : ranges) {
+        Operation read{.kind = OpKind::read, .connection = op.connection};
+        read.offset = offset;
+        read.count = count;
+        made.push_back(read);
+      }
+      return made;
+    };
+    const Readable& readable = readable_[op.connection];
+    found = look_at_unreadable(op, reads(readable.changed(op.offset, op.count, most_suspects)),
+                               reads(readable.others(op.offset, op.count, most_others)), asker);
+  }
+  if (!found && !meanwhile && options_.second_look)
+    found = look_again(op, sessions_[op.connection]->info(), block_, asker);
+  return meanwhile ? meanwhile : found;
+}
+
+// What the last operation, on whichever connection, makes of what can be read.
+void SequenceRunner::note(const Operation& op) {
+  if (!options_.watch_reads) return;
+  if (op.kind == OpKind::read) {
+    if (reply_.ok()) readable_[op.connection].was_read(op.offset, op.count);
+  } else if (modifies(op.kind)) {
+    if (reply_.ok() && op.kind != OpKind::trim)
+      readable_[op.connection].was_changed(op.offset, op.count);
+    else  // half of it may be there
+      for (Readable& readable : readable_) readable.forget(op.offset, op.count);
+  }
+}
+
+std::optional<Violation> SequenceRunner::look_at_map(const Operation& op) {
+  if (op.offset % map_unit != 0 || op.count < map_unit) return std::nullopt;
+  MapWalker walker(*sessions_[op.connection], size_, block_);
+  const std::uint64_t end = op.offset + std::min<std::uint64_t>(op.count, most_of_map);
+  if (auto violation = walker.look_for_changes(op.offset, end)) return violation;
+  // One other way each time; all of them cost too much.
+  const auto& styles = MapWalker::styles;
+  const std::uint64_t which = (op.offset / map_unit + op.count / map_unit) % styles.size();
+  return walker.compare(op.offset, end, styles[which]);
+}
+
 std::optional<Violation> SequenceRunner::run(const Operation& op) {
+  reply_ = {};
   if (op.kind == OpKind::open) {
     if (is_open(op.connection)) return std::nullopt;
     if (sessions_.size() <= op.connection) sessions_.resize(op.connection + 1U);
     auto session = target_.open(options_.export_name);
     if (session) {
       sessions_[op.connection] = std::move(*session);
+      readable_.resize(sessions_.size(), Readable(size_ / block_ * block_, block_));
+      readable_[op.connection] = Readable(size_ / block_ * block_, block_);
       sessions_[op.connection]->set_buffer_mode(options_.buffers);
       ++succeeded_;
     } else {
@@ -95,8 +185,11 @@ std::optional<Violation> SequenceRunner::run(const Operation& op) {
   if (has_range(op.kind) && (op.offset > size_ || op.count > size_ - op.offset || op.count == 0))
     return std::nullopt;
   switch (op.kind) {
-    case OpKind::read:
-      return read(session, op);
+    case OpKind::read: {
+      auto violation = read(session, op);
+      note(op);
+      return violation;
+    }
     case OpKind::extents:
       return extents(session, op);
     case OpKind::close:
@@ -107,40 +200,53 @@ std::optional<Violation> SequenceRunner::run(const Operation& op) {
     default:
       break;
   }
-  const Reply reply = perform(session, op);
-  ++(reply.ok() ? succeeded_ : failed_);
-  judge_.enter(op, reply.error, {});
-  return std::nullopt;
+  const auto data = payload(op);
+  reply_ = send(session, op, data, size_);
+  ++(reply_.ok() ? succeeded_ : failed_);
+  judge_.enter(op, reply_.error, {});
+  note(op);
+  return options_.second_look && op.kind == OpKind::write ? modified(op, data) : std::nullopt;
 }
 
-Reply SequenceRunner::perform(Session& session, const Operation& op) {
-  switch (op.kind) {
-    case OpKind::write: {
-      const auto data = buffer(op.count);
-      switch (op.payload) {
-        case Payload::tags:
-          fill_tags(data, op.offset, op.tag);
-          break;
-        case Payload::zeroes:
-          std::memset(data.data(), 0, data.size());
-          break;
-        case Payload::ones:
-          std::memset(data.data(), 0xff, data.size());
-          break;
-      }
-      return session.write(data, op.offset, op.flags);
-    }
-    case OpKind::flush:
-      return session.flush();
-    case OpKind::trim:
-      return session.trim(op.count, op.offset, op.flags);
-    case OpKind::zero:
-      return session.zero(op.count, op.offset, op.flags);
-    case OpKind::cache:
-      return session.cache(op.count, op.offset);
-    default:
-      return {};
+std::optional<Violation> SequenceRunner::modified(const Operation& op,
+                                                  std::span<const std::byte> data) const {
+  const auto first_wrong = [&](std::size_t from, std::size_t count) {
+    const auto part = data.subspan(from, count);
+    const std::size_t good = op.payload == Payload::tags
+                                 ? match_tags(part, op.offset + from, op.tag)
+                             : op.payload == Payload::zeroes ? match_fill(part, std::byte{0})
+                                                             : match_fill(part, std::byte{0xff});
+    return good == part.size() ? data.size() : from + good;
+  };
+  // Whoever works in place changes its ends as well; guarded buffers see the rest.
+  const std::size_t end = std::min(modified_end, data.size());
+  const std::size_t good = std::min(first_wrong(0, end), first_wrong(data.size() - end, end));
+  if (good == data.size()) return std::nullopt;
+  Violation v;
+  v.rule = "data.buffer-modified";
+  v.message = fmt::format(
+      "{} changed the buffer that it was given to read from: byte {} is another one afterwards.",
+      describe(op), good);
+  v.expected = "the buffer of .pwrite is left as it is";
+  v.actual = fmt::format("byte {:#04x}", std::to_integer<unsigned>(data[good]));
+  return v;
+}
+
+std::span<std::byte> SequenceRunner::payload(const Operation& op) {
+  if (op.kind != OpKind::write) return {};
+  const auto data = buffer(op.count);
+  switch (op.payload) {
+    case Payload::tags:
+      fill_tags(data, op.offset, op.tag);
+      break;
+    case Payload::zeroes:
+      std::memset(data.data(), 0, data.size());
+      break;
+    case Payload::ones:
+      std::memset(data.data(), 0xff, data.size());
+      break;
   }
+  return data;
 }
 
 std::optional<Violation> SequenceRunner::read(Session& session, const Operation& op) {
@@ -148,7 +254,7 @@ std::optional<Violation> SequenceRunner::read(Session& session, const Operation&
   std::memset(data.data(), static_cast<int>(poison(operations(), 0)), data.size());
   const std::span behind(data.data() + data.size(), canary);
   std::memset(behind.data(), static_cast<int>(canary_value), behind.size());
-  const Reply reply = session.read(data, op.offset, op.flags);
+  const Reply reply = reply_ = session.read(data, op.offset, op.flags);
   ++(reply.ok() ? succeeded_ : failed_);
   if (match_fill(behind, canary_value) != behind.size()) {
     judge_.enter(op, ECANCELED, {});
@@ -218,7 +324,7 @@ bool SequenceRunner::left_unfilled(Session& session, const Operation& op, std::u
 
 std::optional<Violation> SequenceRunner::extents(Session& session, const Operation& op) {
   ExtentList list(op.offset, size_);
-  const Reply reply = session.extents(op.count, op.offset, op.flags, list);
+  const Reply reply = reply_ = session.extents(op.count, op.offset, op.flags, list);
   ++(reply.ok() ? succeeded_ : failed_);
   judge_.enter(op, reply.error, {});
   if (!reply.ok()) return refused_extents(session, op, reply.error);
@@ -258,8 +364,8 @@ std::optional<Violation> SequenceRunner::extents(Session& session, const Operati
 // be read either (a bad sector) is no fault of the map.
 std::optional<Violation> SequenceRunner::refused_extents(Session& session, const Operation& op,
                                                          int error) {
-  std::vector<std::byte> block(std::min<std::uint64_t>(std::max<std::uint64_t>(block_, 512),
-                                                       size_ - op.offset));
+  std::vector<std::byte> block(
+      std::min<std::uint64_t>(std::max<std::uint64_t>(block_, 512), size_ - op.offset));
   if (!session.read(block, op.offset, 0).ok()) return std::nullopt;
   ExtentList list(op.offset, size_);
   if (session.extents(op.count, op.offset, op.flags, list).ok()) return std::nullopt;

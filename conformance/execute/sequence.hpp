@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "execute/lane.hpp"
+#include "execute/readable.hpp"
 #include "judge/sequential.hpp"
 #include "nbdcheck/target.hpp"
 #include "subject.hpp"
@@ -31,6 +32,14 @@ struct SequenceOptions {
   // cannot afford that.
   int patience = 12;
   BufferMode buffers = BufferMode::direct;
+  // What fails, and maps, are asked about again in other ways (second_look.hpp,
+  // extent_map.hpp), and written buffers looked at when they come back.
+  bool second_look = false;
+  // A read that fails where this connection has read and written before is asked for
+  // again: data.readable.
+  bool watch_reads = false;
+  // For both: what the plugin said last.
+  std::function<std::string()> last_error = [] { return std::string(); };
   // One thread for each connection.  With a single connection the caller's
   // thread will do, if it is not the main thread.
   bool lanes = false;
@@ -61,11 +70,16 @@ class SequenceRunner {
 
  private:
   std::optional<Violation> run(const Operation& op);
+  std::optional<Violation> look_closer(const Operation& op);
+  std::optional<Violation> look_at_failure(const Operation& op);
+  std::optional<Violation> look_at_map(const Operation& op);
+  void note(const Operation& op);
   std::optional<Violation> read(Session& session, const Operation& op);
   std::optional<Violation> extents(Session& session, const Operation& op);
-  Reply perform(Session& session, const Operation& op);
+  std::span<std::byte> payload(const Operation& op);
   std::span<std::byte> buffer(std::size_t size);
   std::optional<Violation> refused_extents(Session& session, const Operation& op, int error);
+  std::optional<Violation> modified(const Operation& op, std::span<const std::byte> data) const;
   Violation overrun(const Operation& op, std::span<const std::byte> behind) const;
   bool contents_change(Session& session, const Operation& op);
   bool left_unfilled(Session& session, const Operation& op, std::uint64_t at);
@@ -77,10 +91,14 @@ class SequenceRunner {
   SequentialJudge judge_;
   std::vector<std::unique_ptr<Session>> sessions_;
   std::vector<std::unique_ptr<Lane>> lanes_;
-  std::vector<std::byte> buffer_;
+  std::unique_ptr<std::byte[]> buffer_;
+  std::size_t buffer_size_ = 0;
   std::string open_failure_;
   std::uint64_t succeeded_ = 0;
   std::uint64_t failed_ = 0;
+  Reply reply_;  // the last one
+  int looks_ = 0;
+  std::vector<Readable> readable_;  // for each connection
 };
 
 }  // namespace nbdcheck

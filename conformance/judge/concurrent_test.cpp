@@ -7,6 +7,7 @@
 #include <deque>
 #include <random>
 
+#include "judge/concurrent_failures.hpp"
 #include "judge/register_history.hpp"
 #include "model/tags.hpp"
 #include "nbdcheck/connection.hpp"
@@ -111,6 +112,49 @@ TEST(Concurrent, OneAfterTheOther) {
   EXPECT_EQ(Book().write(1, 0, 1).read({2}, 2, 3).verdict(), "regular ");
   EXPECT_EQ(Book().write(1, 0, 1).write(2, 2, 3).read({1}, 4, 5).verdict(), "regular ");
   EXPECT_EQ(Book().write(1, 0, 1).write(2, 2, 3).read({2}, 4, 5).verdict(), "");
+}
+
+// A read of [0, 1024) at times 10 to 20 fails, on connection 0.
+bool fails_needlessly(const Book& book) {
+  const auto found = find_needless_failure(book.records());
+  if (!found) return false;
+  const Violation v = describe_needless_failure(book.records(), *found);
+  EXPECT_EQ(v.rule, "concurrency.needless-error");
+  EXPECT_FALSE(v.details.empty());
+  return true;
+}
+
+TEST(ConcurrentFailures, TheReadFailsOnlyBesideAnother) {
+  const auto book = [](std::int64_t other_begins) {
+    return Book()
+        .write(1, 0, 1, 0, 1024)
+        .read({9}, 10, 20, 0, 1024)
+        .failed()
+        .write(2, other_begins, other_begins + 1, 4096);
+  };
+  EXPECT_TRUE(fails_needlessly(book(15).read({1}, 30, 31, 0, 1024)));
+  EXPECT_FALSE(fails_needlessly(book(25).read({1}, 30, 31, 0, 1024)));  // it was alone
+  // Afterwards each byte is read, in one piece or two, on the same connection.
+  EXPECT_TRUE(fails_needlessly(book(15).read({1}, 30, 31).read({1}, 32, 33, 512)));
+  EXPECT_FALSE(fails_needlessly(book(15)));
+  EXPECT_FALSE(fails_needlessly(book(15).read({1}, 30, 31)));
+  EXPECT_FALSE(fails_needlessly(book(15).read({1}, 30, 31, 0, 1024, 1)));
+  EXPECT_FALSE(fails_needlessly(book(15).read({1}, 30, 31, 0, 1024).failed()));
+}
+
+TEST(ConcurrentFailures, ThePlaceWasGoodBefore) {
+  const auto rest = [](Book book) {
+    return book.read({9}, 10, 20, 0, 1024)
+        .failed()
+        .write(2, 12, 13, 4096)
+        .read({1}, 30, 31, 0, 1024);
+  };
+  EXPECT_TRUE(fails_needlessly(rest(Book().read({1}, 0, 1, 0, 1024))));
+  EXPECT_FALSE(fails_needlessly(rest(Book())));
+  EXPECT_FALSE(fails_needlessly(rest(Book().write(1, 0, 1, 0, 512))));
+  EXPECT_FALSE(fails_needlessly(rest(Book().write(1, 0, 1, 0, 1024).failed())));
+  EXPECT_FALSE(fails_needlessly(rest(Book().write(1, 0, 11, 0, 1024))));
+  EXPECT_FALSE(fails_needlessly(rest(Book().change(OpKind::trim, 0, 0, 1, 0, 1024))));
 }
 
 TEST(Concurrent, NothingIsKnownOfWhatNobodyWrote) {

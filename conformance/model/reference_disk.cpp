@@ -53,8 +53,7 @@ Content ReferenceDisk::mix(Content a, Content b) {
   if (a == b) return a;
   // Whatever the byte was or is, nobody can say: no judgement.
   for (const Content& c : {a, b})
-    if (c.kind == Content::Kind::unread || c.kind == Content::Kind::any)
-      return Content::any(b.id);
+    if (c.kind == Content::Kind::unread || c.kind == Content::Kind::any) return Content::any(b.id);
   Mixture all;
   const auto append = [&](Content c) {
     if (c.kind == Content::Kind::mixed) {
@@ -150,8 +149,7 @@ std::optional<Mismatch> ReferenceDisk::compare(std::uint64_t offset,
   return found;
 }
 
-std::optional<Mismatch> ReferenceDisk::read(std::uint64_t offset,
-                                            std::span<const std::byte> data) {
+std::optional<Mismatch> ReferenceDisk::read(std::uint64_t offset, std::span<const std::byte> data) {
   bool unread = false;
   std::optional<Mismatch> found;
   for_each(offset, data.size(), [&](std::uint64_t begin, std::uint64_t end, Content content) {
@@ -170,28 +168,42 @@ std::optional<Mismatch> ReferenceDisk::read(std::uint64_t offset,
 }
 
 void ReferenceDisk::learn(std::uint64_t offset, std::span<const std::byte> data) {
-  std::vector<std::pair<std::uint64_t, std::uint64_t>> pieces;
+  struct Piece {
+    std::uint64_t begin, end;
+  };
+  std::vector<Piece> unread;
   for_each(offset, data.size(), [&](std::uint64_t begin, std::uint64_t end, Content content) {
-    if (content.kind != Content::Kind::unread) return true;
-    while (begin < end) {
-      const std::uint64_t stop = std::min(end, (begin / learning_piece + 1) * learning_piece);
-      pieces.emplace_back(begin, stop);
-      begin = stop;
-    }
+    if (content.kind == Content::Kind::unread) unread.push_back({begin, end});
     return true;
   });
-  for (const auto& [begin, end] : pieces) {
-    const auto part = data.subspan(begin - offset, end - begin);
-    Content content{Content::Kind::fill, std::to_integer<std::uint8_t>(part[0]), true, 0};
-    if (match_fill(part, part[0]) != part.size()) {
-      if (literal_bytes_ + part.size() > literal_limit) continue;
-      literal_bytes_ += part.size();
-      literals_.push_back({begin, {part.begin(), part.end()}});
-      content = {Content::Kind::literal, 0, true,
-                 static_cast<std::uint32_t>(literals_.size() - 1)};
+  // Pieces alike are one run at once: most of a new disk is zeroes.
+  Piece alike{0, 0};
+  Content filled{Content::Kind::fill, 0, true, 0};
+  for (const Piece& run : unread) {
+    for (std::uint64_t begin = run.begin; begin < run.end;) {
+      const std::uint64_t end = std::min(run.end, (begin / learning_piece + 1) * learning_piece);
+      const auto part = data.subspan(begin - offset, end - begin);
+      if (match_fill(part, part[0]) != part.size()) {
+        learn_literal(begin, part);
+      } else if (alike.end == begin && filled.fill == std::to_integer<std::uint8_t>(part[0])) {
+        alike.end = end;
+      } else {
+        set(alike.begin, alike.end - alike.begin, filled);
+        alike = {begin, end};
+        filled = {Content::Kind::fill, std::to_integer<std::uint8_t>(part[0]), true, 0};
+      }
+      begin = end;
     }
-    set(begin, end - begin, content);
   }
+  set(alike.begin, alike.end - alike.begin, filled);
+}
+
+void ReferenceDisk::learn_literal(std::uint64_t offset, std::span<const std::byte> data) {
+  if (literal_bytes_ + data.size() > literal_limit) return;
+  literal_bytes_ += data.size();
+  literals_.push_back({offset, {data.begin(), data.end()}});
+  set(offset, data.size(),
+      {Content::Kind::literal, 0, true, static_cast<std::uint32_t>(literals_.size() - 1)});
 }
 
 Content ReferenceDisk::at(std::uint64_t offset) const {

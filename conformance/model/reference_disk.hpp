@@ -84,6 +84,7 @@ class ReferenceDisk {
   [[nodiscard]] std::size_t match(Content content, std::uint64_t offset,
                                   std::span<const std::byte> data) const;
   void learn(std::uint64_t offset, std::span<const std::byte> data);
+  void learn_literal(std::uint64_t offset, std::span<const std::byte> data);
   Content mix(Content a, Content b);
   Content import(const ReferenceDisk& other, Content content);
 

@@ -10,6 +10,9 @@ constexpr std::size_t recent_size = 24;
 // Longer reads and writes cost memory here and in the plugin and find little
 // more; data.large has them.
 constexpr std::uint64_t most_moved = 1U << 20;
+// In a large export there are more than a hundred places to come back to.
+constexpr std::uint64_t large_export = 64U << 20;
+constexpr std::uint64_t most_written = 1U << 18;
 
 // Order of the weights.
 constexpr std::array kinds = {OpKind::read,  OpKind::write, OpKind::zero,    OpKind::trim,
@@ -158,17 +161,18 @@ Generator::Range Generator::pick_range(OpKind kind, unsigned connection) {
   } else {
     // Anywhere, in a small export; near an anchor, in a large one, so that the
     // plugin's memory stays bounded.
-    offset = aim_.size <= 64U << 20
+    offset = aim_.size <= large_export
                  ? random_.below(aim_.size)
                  : saturating_sub(anchors_[random_.below(anchors_.size())] + 65536,
                                   random_.below(131072));
   }
+  if (kind == OpKind::write && aim_.size > large_export)
+    length = std::min(length, std::max(aim_.block, most_written));
   if (moves_data) length = std::min({length, most_moved, std::max(aim_.block, aim_.max_request)});
   if (aim_.separate_parts && (offset < part.begin || offset >= part.end))
     offset = part.begin + offset % (part.end - part.begin);
   Range range = fit(offset, length, part);
-  if (moves_data)
-    range.count = std::min(range.count, aim_.max_request / aim_.block * aim_.block);
+  if (moves_data) range.count = std::min(range.count, aim_.max_request / aim_.block * aim_.block);
   range.count = std::min<std::uint64_t>(range.count, UINT32_MAX / aim_.block * aim_.block);
   return range;
 }

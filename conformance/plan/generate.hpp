@@ -19,7 +19,7 @@ namespace nbdcheck {
 // What the export permits.
 struct Aim {
   std::uint64_t size = 0;
-  std::uint64_t block = 1;               // offsets and counts are multiples of it
+  std::uint64_t block = 1;                // offsets and counts are multiples of it
   std::uint64_t max_request = 64U << 20;  // largest read or write
   bool can_fua = false;
   bool can_fast_zero = false;

@@ -14,6 +14,7 @@
 namespace nbdcheck {
 namespace {
 
+constexpr std::size_t longest_schedule = 4096;
 constexpr std::uint64_t largest_export = 0x7FFF'FFFF'FFFF'FFFF;  // get_size is an int64_t
 
 struct Wrong {
@@ -246,6 +247,9 @@ class Parser {
       const auto mode = position(plan_words::buffers, value);
       if (!mode) return wrong("unknown buffers {}", quote(value));
       plan_.buffers = static_cast<BufferMode>(*mode);
+    } else if (threads_ && key == "schedule") {
+      if (value.size() > longest_schedule) return wrong("the schedule is too long");
+      plan_.schedule = value;
     } else if (key == "operations") {
       const auto count = number("the number of operations", value, max_plan_operations);
       if (!count) return tl::unexpected(count.error());

@@ -50,7 +50,7 @@ std::string describe(const Operation& op);
 
 struct Plan {
   static constexpr int version = 1;             // a sequence
-  static constexpr int concurrent_version = 2;  // with threads and rounds
+  static constexpr int concurrent_version = 2;  // with threads and rounds, or a schedule
 
   std::string check;   // id of the check whose judges apply
   std::string rule;    // the rule it was kept for; may be empty
@@ -61,6 +61,8 @@ struct Plan {
   bool readonly = false;
   std::uint64_t seed = 0;
   BufferMode buffers = BufferMode::direct;
+  // How the check ran what it found, in its own words; empty: as it likes.
+  std::string schedule;
   std::vector<Operation> operations;  // empty: the check itself is the sequence
 
   friend bool operator==(const Plan&, const Plan&) = default;

@@ -6,6 +6,12 @@
 namespace nbdcheck {
 namespace {
 
+// A plugin may keep in memory what is written: in a large export scenes come
+// back to places they know.
+constexpr std::uint64_t small_export = 64U << 20;
+constexpr std::uint64_t most_homes = 32;
+constexpr std::uint64_t longest_walk = 2U << 20;
+
 constexpr std::array<std::uint64_t, 4> chunks{4096, 32768, 65536, 1U << 20};
 // Parts of the export that connections have to themselves lie this far apart.
 constexpr std::uint64_t gap = 64U << 10;
@@ -18,7 +24,16 @@ std::uint64_t SceneMaker::smallest_export(const SceneAim& aim) {
   return aim.connections > 1 && !aim.shared ? aim.connections * (one + 2 * gap) : one;
 }
 
-SceneMaker::SceneMaker(const SceneAim& aim, std::uint64_t seed) : aim_(aim), random_(seed) {}
+SceneMaker::SceneMaker(const SceneAim& aim, std::uint64_t seed) : aim_(aim), random_(seed) {
+  if (aim_.size <= small_export) return;
+  for (std::uint64_t i = 0; i < most_homes; ++i)
+    homes_.push_back(random_.below(aim_.size / chunks.front()) * chunks.front());
+}
+
+std::uint64_t SceneMaker::somewhere(std::uint64_t chunk) {
+  if (homes_.empty()) return random_.below(std::max<std::uint64_t>(1, aim_.size / chunk)) * chunk;
+  return homes_[random_.below(homes_.size())] / chunk * chunk;
+}
 
 std::vector<Operation> SceneMaker::next() {
   scene_.clear();
@@ -80,14 +95,13 @@ void SceneMaker::add_place(std::uint64_t begin, std::uint64_t length, std::uint6
 void SceneMaker::choose_places() {
   if (connections_ > 1 && !aim_.shared) return choose_parts();
   const std::uint64_t chunk = std::max(chunks[random_.below(chunks.size())], aim_.block);
-  const std::uint64_t whole = std::max<std::uint64_t>(1, aim_.size / chunk);
-  const std::uint64_t at = random_.below(whole) * chunk;
+  const std::uint64_t at = somewhere(chunk);
   switch (aim_.atomic && random_.percent(60) ? 3 : random_.below(7)) {
     case 0:  // neighbours in a chunk
       add_place(at, std::min<std::uint64_t>(chunk, 64U << 10), random_.percent(70) ? 512 : 4096, 0);
       break;
     case 1: {  // both sides of a boundary
-      const std::uint64_t edge = whole > 1 ? std::max(chunk, at) : chunk;
+      const std::uint64_t edge = std::max(chunk, at);
       const std::uint64_t reach = std::min<std::uint64_t>(edge, 8192);
       add_place(edge - reach, 2 * reach, random_.percent(50) ? 512 : 2048, 0);
       own_slots_ = random_.percent(40);
@@ -102,7 +116,7 @@ void SceneMaker::choose_places() {
       break;
     case 4:  // far apart: what is shared is no part of the disk
       for (unsigned t = 0; t < threads_; ++t)
-        add_place(random_.below(whole) * chunk, std::uint64_t{4096} << random_.below(4), 2048, 0);
+        add_place(somewhere(chunk), std::uint64_t{4096} << random_.below(4), 2048, 0);
       break;
     case 5:  // several chunks, used and given back
       for (std::uint64_t i = 0; i < 4; ++i) add_place(at + i * 4096, 4096, 512, 0);
@@ -110,8 +124,9 @@ void SceneMaker::choose_places() {
     default:  // chunk after chunk, each for the first time
       walks_ = true;
       start_ = Start::untouched;
-      if (fresh_ >= fit(aim_.size) || random_.percent(50)) {
+      if (fresh_ >= std::min(fit(aim_.size), walk_end_) || random_.percent(50)) {
         fresh_ = at;
+        walk_end_ = at + longest_walk;
         if (aim_.can_trim) start_ = Start::trimmed;
         if (aim_.can_zero && random_.percent(60)) start_ = Start::zeroed;
       }
@@ -133,8 +148,8 @@ void SceneMaker::choose_parts() {
     const std::uint64_t begin = c * part + gap;
     const std::uint64_t room = part > 2 * gap ? part - 2 * gap : aim_.block;
     const std::uint64_t length = std::min<std::uint64_t>(room, chunk);
-    add_place(begin + random_.below((room - length) / length + 1) * length, length,
-              random_.percent(50) ? 512 : 2048, c);
+    const std::uint64_t places = std::min((room - length) / length + 1, most_homes);
+    add_place(begin + random_.below(places) * length, length, random_.percent(50) ? 512 : 2048, c);
   }
   own_slots_ = false;
   if (places_.size() == connections_) return;

@@ -61,6 +61,8 @@ class SceneMaker {
 
   void choose_cast();
   void choose_places();
+  // An offset, a multiple of the chunk.
+  std::uint64_t somewhere(std::uint64_t chunk);
   void choose_parts();
   void add_place(std::uint64_t begin, std::uint64_t length, std::uint64_t step,
                  unsigned connection);
@@ -87,7 +89,9 @@ class SceneMaker {
   SceneAim aim_;
   Random random_;
   std::uint32_t next_tag_ = 1;
-  std::uint64_t fresh_ = 0;  // from here on nothing has been touched
+  std::vector<std::uint64_t> homes_;  // of scenes in a large export
+  std::uint64_t fresh_ = 0;           // from here on nothing has been touched
+  std::uint64_t walk_end_ = UINT64_MAX;
 
   // Of the scene in the making.
   std::vector<Operation> scene_;

@@ -4,52 +4,31 @@
 #include <utility>
 #include <vector>
 
+#include "plan/attempts.hpp"
+
 namespace nbdcheck {
 namespace {
 
 using Operations = std::vector<Operation>;
 
-class Shrinker {
+class Shrinker : private Attempts {
  public:
-  Shrinker(Plan plan, const std::function<bool(const Plan&)>& fails, const ShrinkLimits& limits)
-      : best_(std::move(plan)),
-        fails_(fails),
-        limits_(limits),
-        end_(std::chrono::steady_clock::now() + limits.time) {}
+  using Attempts::Attempts;
 
   Shrunk run() {
-    Shrunk result;
-    result.reproduced = attempt(best_.operations);
-    if (result.reproduced && !best_.operations.empty()) {
-      slice();
-      one_connection();
-      for (bool smaller = true; smaller && !exhausted();) {
-        smaller = remove_pieces();
-        smaller = simplify_each() || smaller;
-      }
-      move_down();
-      result.finished = !exhausted();
+    if (!fails(best_)) return result(false, false);
+    if (best_.operations.empty()) return result(true, false);
+    slice();
+    one_connection();
+    for (bool smaller = true; smaller && !exhausted();) {
+      smaller = remove_pieces();
+      smaller = simplify_each() || smaller;
     }
-    result.plan = std::move(best_);
-    result.tries = tries_;
-    return result;
+    move_down();
+    return result(true, !exhausted());
   }
 
  private:
-  [[nodiscard]] bool exhausted() const {
-    return tries_ >= limits_.tries || std::chrono::steady_clock::now() >= end_;
-  }
-
-  bool attempt(const Operations& operations) {
-    if (exhausted() && tries_ > 0) return false;
-    ++tries_;
-    Plan candidate = best_;
-    candidate.operations = operations;
-    if (!fails_(candidate)) return false;
-    best_ = std::move(candidate);
-    return true;
-  }
-
   // Long plans first: what touches the place of the fault, then the last few
   // operations, before anything is tried one by one.
   void slice() {
@@ -181,12 +160,6 @@ class Shrinker {
       attempt(moved);
     }
   }
-
-  Plan best_;
-  const std::function<bool(const Plan&)>& fails_;
-  ShrinkLimits limits_;
-  std::chrono::steady_clock::time_point end_;
-  std::size_t tries_ = 0;
 };
 
 }  // namespace

@@ -2,72 +2,52 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <utility>
 #include <vector>
+
+#include "plan/attempts.hpp"
 
 namespace nbdcheck {
 namespace {
 
 using Operations = std::vector<Operation>;
 
-class Shrinker {
+class ConcurrentShrinker : private Attempts {
  public:
-  Shrinker(Plan plan, const std::function<bool(const Plan&)>& fails, const ShrinkLimits& limits)
-      : best_(std::move(plan)),
-        fails_(fails),
-        limits_(limits),
-        end_(std::chrono::steady_clock::now() + limits.time) {}
+  using Attempts::Attempts;
 
   Shrunk run() {
-    Shrunk result;
-    if (fails_in_sequence(result)) return result;
-    result.reproduced = attempt(best_.operations);
-    if (result.reproduced) {
-      for (bool smaller = true; smaller && !exhausted();) {
-        smaller = drop_rounds();
-        smaller = drop_threads() || smaller;
-        smaller = drop_connections() || smaller;
-        smaller = drop_operations() || smaller;
-      }
-      while (!exhausted() && shorten()) {
-      }
-      result.finished = !exhausted();
-      // What hid it in the long one may be gone.
-      const bool finished = result.finished;
-      if (fails_in_sequence(result)) return result;
-      result.reproduced = true;
-      result.finished = finished;
+    if (auto sequence = in_sequence()) return *std::move(sequence);
+    best_.operations = renumbered(std::move(best_.operations));
+    if (!fails(best_)) return result(false, false);
+    for (bool smaller = true; smaller && !exhausted();) {
+      smaller = drop_rounds();
+      smaller = drop_threads() || smaller;
+      smaller = drop_connections() || smaller;
+      smaller = drop_operations() || smaller;
     }
-    result.plan = std::move(best_);
-    result.tries = tries_;
-    return result;
+    while (!exhausted() && shorten()) {
+    }
+    const bool finished = !exhausted();
+    // What hid it in the long one may be gone.
+    if (auto sequence = in_sequence()) return *std::move(sequence);
+    return result(true, finished);
   }
 
  private:
-  bool fails_in_sequence(Shrunk& result) {
+  // The same requests one by one, made smaller, if they fail as well.
+  std::optional<Shrunk> in_sequence() {
     Plan sequence = best_;
     sequence.operations = as_sequence(best_.operations);
-    ++tries_;
-    if (!fails_(sequence)) return false;
-    ShrinkLimits rest = limits_;
-    rest.time = std::chrono::duration_cast<std::chrono::milliseconds>(std::max(
-        end_ - std::chrono::steady_clock::now(), std::chrono::steady_clock::duration::zero()));
-    result = shrink(std::move(sequence), fails_, rest);
-    return result.reproduced;
-  }
-
-  [[nodiscard]] bool exhausted() const {
-    return tries_ >= limits_.tries || std::chrono::steady_clock::now() >= end_;
+    if (!fails(sequence)) return std::nullopt;
+    Shrunk shrunk = shrink(std::move(sequence), fails_, what_is_left());
+    if (!shrunk.reproduced) return std::nullopt;
+    return shrunk;
   }
 
   bool attempt(Operations operations) {
-    if (exhausted() && tries_ > 1) return false;
-    ++tries_;
-    Plan candidate = best_;
-    candidate.operations = renumbered(std::move(operations));
-    if (!fails_(candidate)) return false;
-    best_ = std::move(candidate);
-    return true;
+    return Attempts::attempt(renumbered(std::move(operations)));
   }
 
   // Rounds and threads without gaps.
@@ -187,12 +167,6 @@ class Shrinker {
     }
     return any;
   }
-
-  Plan best_;
-  const std::function<bool(const Plan&)>& fails_;
-  ShrinkLimits limits_;
-  std::chrono::steady_clock::time_point end_;
-  std::size_t tries_ = 0;
 };
 
 }  // namespace
@@ -208,7 +182,7 @@ std::vector<Operation> as_sequence(std::span<const Operation> operations) {
 
 Shrunk shrink_concurrent(Plan plan, const std::function<bool(const Plan&)>& fails,
                          const ShrinkLimits& limits) {
-  return Shrinker(std::move(plan), fails, limits).run();
+  return ConcurrentShrinker(std::move(plan), fails, limits).run();
 }
 
 }  // namespace nbdcheck

@@ -47,7 +47,8 @@ std::string to_text(const Plan& plan) {
   std::string text;
   const Out out(text);
   fmt::format_to(out, "{} {}\n", plan_words::first_line,
-                 concurrent(plan.operations) ? Plan::concurrent_version : Plan::version);
+                 concurrent(plan.operations) || !plan.schedule.empty() ? Plan::concurrent_version
+                                                                       : Plan::version);
   header(out, "plugin", plan.plugin);
   for (const std::string& argument : plan.arguments) header(out, "arg", argument);
   if (!plan.sha256.empty()) header(out, "sha256", plan.sha256);
@@ -57,6 +58,7 @@ std::string to_text(const Plan& plan) {
   header(out, "readonly", plan.readonly ? "yes" : "no");
   header(out, "seed", std::to_string(plan.seed));
   header(out, "buffers", plan_words::buffers.at(static_cast<std::size_t>(plan.buffers)));
+  if (!plan.schedule.empty()) header(out, "schedule", plan.schedule);
   header(out, "operations", std::to_string(plan.operations.size()));
   for (const Operation& op : plan.operations) operation(out, op);
   fmt::format_to(out, "{}\n", plan_words::last_line);

@@ -118,6 +118,24 @@ TEST(PlanText, ThreadsAndRoundsMakeItAnotherVersion) {
   EXPECT_EQ(*again, plan);
 }
 
+TEST(PlanText, AScheduleIsKeptByTheSecondVersion) {
+  Plan plan;
+  plan.plugin = "memory";
+  plan.check = "concurrency.step";
+  plan.schedule = "pair=3 area=1 point=77 pass=2";
+  const std::string text = to_text(plan);
+  EXPECT_TRUE(text.starts_with("nbdcheck-plan 2\n")) << text;
+  EXPECT_NE(text.find("\nschedule pair=3 area=1 point=77 pass=2\noperations 0\n"),
+            std::string::npos)
+      << text;
+  const auto again = plan_from_text(text);
+  ASSERT_TRUE(again.has_value()) << again.error();
+  EXPECT_EQ(*again, plan);
+  std::string first = text;
+  first.replace(first.find('2'), 1, "1");
+  EXPECT_FALSE(plan_from_text(first).has_value());
+}
+
 TEST(PlanText, AcceptsCommentsBlankLinesAndCrlf) {
   const auto plan = plan_from_text(
       "; by hand\r\nnbdcheck-plan 1\r\n\r\nplugin memory\r\ncheck data.random\r\noperations 1\r\n"

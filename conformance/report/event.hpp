@@ -19,6 +19,7 @@ namespace nbdcheck {
 
 enum class Status : std::uint8_t { passed, failed, skipped, crashed, hung, unknown };
 std::string_view name(Status status);
+int badness(Status status);  // of several rounds of a check the worst tells
 
 struct CheckResult {
   std::string id;
@@ -106,6 +107,8 @@ class FileReport : public Listener {
   [[nodiscard]] virtual std::string error() const = 0;  // empty: written
 };
 std::unique_ptr<FileReport> json_report(std::string path);
+// Writes a line of JSON for each event as it comes.
+std::unique_ptr<FileReport> events_report(std::string path);
 
 // Writes `text` to `path` by way of a temporary file and rename; an existing
 // file survives any failure.  Returns "" or what went wrong.

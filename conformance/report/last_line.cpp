@@ -76,6 +76,16 @@ std::string rule_counts(const RunSummary& summary) {
   return text;
 }
 
+// Why no verdict was reached, where nothing failed.
+std::string nothing_because(const RunSummary& summary) {
+  for (const CheckResult& check : summary.checks)
+    if (check.status == Status::unknown)
+      return fmt::format("undecided ({}: {})", check.id, printable(check.reason));
+  if (!summary.not_applicable_reasons.empty())
+    return fmt::format("not applicable ({})", some_of(summary.not_applicable_reasons));
+  return "no check was selected";
+}
+
 std::string headline(const RunSummary& summary, const Paint& paint) {
   const std::string why = printable(summary.error);
   switch (summary.verdict) {
@@ -87,7 +97,7 @@ std::string headline(const RunSummary& summary, const Paint& paint) {
       return paint.bad("ERROR") + ": " + (why.empty() ? "nbdcheck failed" : why) + "; ";
     case Verdict::nothing_checked:
       return paint.warning("NOTHING CHECKED") + ": " +
-             (why.empty() ? "no check was selected" : why) + "; ";
+             (why.empty() ? nothing_because(summary) : why) + "; ";
   }
   return "";
 }

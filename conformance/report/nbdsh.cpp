@@ -29,6 +29,7 @@ constexpr std::array ways{
     Way{"data.buffer-filled", "unfilled_buffer", "-t 1"},
     Way{"data.last-byte", "last_byte"},
     Way{"data.no-needless-error", "halves"},
+    Way{"data.readable", "unreadable"},
     Way{"capability.fua-needs-flush", "offered"},
     Way{"capability.callback-present", "offered"},
     Way{"capability.fua-value", "offered"},
@@ -79,6 +80,7 @@ constexpr std::array hidden{
     Hidden{"abi.", "it is about the plugin's file and its registration"},
     Hidden{"lifecycle.", "it is about the life of the server, before and after its clients"},
     Hidden{"export.", "it is about names and strings, not about one disk"},
+    Hidden{"concurrency.", "it takes threads that meet at the right instruction"},
     Hidden{"process.", "it is about what the process holds and leaves, not about what clients see"},
     Hidden{"hang.", "it is about time"},
 };

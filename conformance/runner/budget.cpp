@@ -1,7 +1,10 @@
 #include "runner/budget.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
+
+#include "runner/families.hpp"
 
 namespace nbdcheck {
 namespace {
@@ -77,6 +80,19 @@ std::vector<Share> share_out(std::span<const Check* const> checks, const Subject
   std::stable_sort(shares.begin(), shares.end(),
                    [](const Share& a, const Share& b) { return a.seconds > b.seconds; });
   return shares;
+}
+
+double longest(const Check& check, std::span<const Check* const> checks, Effort effort) {
+  constexpr double start_up = 2 * 15;  // two probes that hang
+  constexpr double last_child = 60;    // over and above thrice its time: Runner::run_share
+  constexpr double on_nbdkit = 30;     // the script of a finding: reproduce()
+  double seconds = start_up + last_child;
+  for (const Share& share : share_out(checks, Subject{}, effort, 0, 1))
+    if (share.check == &check) seconds += share.seconds * 3;
+  const double shrinking =
+      std::chrono::duration<double>(shrink_limits(effort, Subject{}).time).count();
+  // A fault shows itself as one rule or two; each is shrunk, and shown.
+  return seconds + 2 * (shrinking + on_nbdkit);
 }
 
 }  // namespace nbdcheck

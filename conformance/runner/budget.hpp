@@ -22,4 +22,8 @@ struct Share {
 std::vector<Share> share_out(std::span<const Check* const> checks, const Subject& subject,
                              Effort effort, double total_seconds, unsigned jobs);
 
+// When a run of one check alone, with its share of the time, has ended by
+// itself at the latest, in seconds; findings included that take long to shrink.
+double longest(const Check& check, std::span<const Check* const> checks, Effort effort);
+
 }  // namespace nbdcheck

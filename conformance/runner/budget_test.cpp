@@ -50,6 +50,14 @@ class Budget : public ::testing::Test {
   std::vector<Share> shares;
 };
 
+TEST_F(Budget, TheLongestRunIsLongerThanTheTimeGiven) {
+  for (const Effort effort : {Effort::quick, Effort::standard, Effort::thorough}) {
+    const Totals totals = share(effort);
+    EXPECT_GT(longest(large, checks, effort), 60 + 3 * totals.seconds_of.at("large"));
+    EXPECT_GT(longest(large, checks, effort), longest(small, checks, effort));
+  }
+}
+
 TEST_F(Budget, TheGivenTimeIsSharedByWeight) {
   const Totals totals = share(Effort::standard, 40);
   EXPECT_NEAR(totals.seconds, 40, 1e-6);

@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "checks/check_run.hpp"
+#include "instruments/options.hpp"
 #include "nbdcheck/sandbox.hpp"
 #include "runner/plan_job.hpp"
 #include "runner/probe.hpp"
@@ -25,6 +26,9 @@ void run_job(const Job& job, const std::function<void(std::string_view)>& emit) 
   };
   output.remark = [&](const std::string& text) {
     emit(to_line({ChildEvent::Kind::remark, {}, {}, 0, text, 0}));
+  };
+  output.schedule = [&](const std::string& text) {
+    emit(to_line({ChildEvent::Kind::schedule, {}, {}, 0, text, 0}));
   };
   CheckRun run(job, job.log_path, output);
   switch (job.kind) {
@@ -59,6 +63,7 @@ void run_job(const Job& job, const std::function<void(std::string_view)>& emit) 
 
 void child_main() {
   ChildSide& side = ChildSide::enter();
+  watch_leaks();
   if (const auto job = job_from_json(side.input()))
     run_job(*job, [&](std::string_view line) { side.emit(line); });
   side.finish();

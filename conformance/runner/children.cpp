@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <system_error>
 
+#include "checks/check.hpp"
 #include "execute/operation_log.hpp"
 #include "runner/child_main.hpp"
 
@@ -19,6 +20,7 @@ void take(JobReport& report, std::string_view line) {
       report.subject = std::move(event->subject);
       break;
     case ChildEvent::Kind::finding:
+      event->finding.schedule = report.schedule;
       report.findings.push_back(std::move(*event));
       break;
     case ChildEvent::Kind::unknown:
@@ -29,6 +31,9 @@ void take(JobReport& report, std::string_view line) {
       break;
     case ChildEvent::Kind::remark:
       report.remark = event->text;
+      break;
+    case ChildEvent::Kind::schedule:
+      report.schedule = event->text;
       break;
     case ChildEvent::Kind::reproduced:
       report.shown = event->shown;
@@ -88,6 +93,8 @@ JobReport Children::run(Job job, const ChildLimits& limits,
     spec.arguments = {"--child"};
     spec.input = to_json(job);
     spec.scratch = scratch;
+    if (const Check* check = find_check(job.check))
+      spec.environment.assign(check->environment.begin(), check->environment.end());
     spec.stall_limit = limits.stall;
     spec.wall_limit = limits.wall;
     spec.on_event = [&](std::string_view line) { take(report, line); };

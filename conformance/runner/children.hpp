@@ -21,6 +21,7 @@ struct JobReport {
   std::vector<ChildEvent> findings;
   std::string unknown;         // why the check could not decide
   std::string remark;          // how thorough it was
+  std::string schedule;        // how what it found last, its end included, is found again
   std::string not_applicable;  // why it does not concern this plugin
   std::optional<Subject> subject;
   std::optional<bool> shown;  // Kind::reproduce: whether the script showed the bug

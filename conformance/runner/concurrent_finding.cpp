@@ -36,13 +36,14 @@ std::optional<Finding> Runner::try_concurrent(const Plan& plan, const Finding& f
   job.kind = Job::Kind::plan;
   job.plan_text = to_text(plan);
   job.trial = true;
+  if (seen_in_nbdkit(finding.rule, finding.check)) job.where = Job::Where::nbdkit;
   job.repeat = repeat;
   job.seconds = seconds;
   const JobReport report =
       children_.run(job, {std::min(options_.stall, milliseconds(5000)), {}, false});
   if (wanted != nullptr) {
     if (!same_fault(report.end, *wanted)) return std::nullopt;
-    return finding_from_end(report.end, finding.check);
+    return finding_from_end(report.end, finding.check, options_.request.plugin);
   }
   for (const ChildEvent& event : report.findings) {
     if (!same_family(event.finding.rule, finding.rule)) continue;

@@ -5,6 +5,8 @@
 #include <set>
 #include <string_view>
 
+#include "checks/check.hpp"
+
 namespace nbdcheck {
 
 bool is_about_contents(const std::string& rule) {
@@ -31,6 +33,11 @@ bool shows_at_once_too(const Finding& finding) {
       std::array<std::string_view, 7>{"data.", "zero.", "trim.", "cache.", "flush.", "fua.",
                                       "handle."},
       [&](std::string_view group) { return finding.rule.starts_with(group); });
+}
+
+bool stands_alone(const Finding& finding) {
+  const Check* check = find_check(finding.check);
+  return check != nullptr && check->stands_alone;
 }
 
 bool is_plain(const Finding& finding) {

@@ -23,6 +23,9 @@ bool is_about_requests_at_once(const std::string& rule);
 // A fault that one thread shows, and that requests at once show as another.
 bool shows_at_once_too(const Finding& finding);
 
+// Found where plain reads and writes were seen to work: no lost write explains it.
+bool stands_alone(const Finding& finding);
+
 // Shown by reads and writes of one connection alone.
 bool is_plain(const Finding& finding);
 

@@ -7,6 +7,7 @@
 #include "checks/beside_nbdkit.hpp"
 #include "checks/concurrent_check.hpp"
 #include "checks/sequence_check.hpp"
+#include "execute/second_look.hpp"
 #include "nbdcheck/status_page.hpp"
 
 namespace nbdcheck {
@@ -84,16 +85,12 @@ void run_plan(CheckRun& run) {
     run.unknown("the plan cannot be read: " + plan.error());
     return;
   }
-  if (concurrent(plan->operations)) {
-    if (run.job().where == Job::Where::nbdkit)
-      run.unknown("its requests run at once, which is done in process only");
-    else
-      run_concurrent_plan(run, *plan);
-    return;
-  }
+  if (concurrent(plan->operations)) return run_concurrent_plan(run, *plan);
   SequenceOptions options = run.sequence_options();
   options.buffers = plan->buffers;
   if (run.job().trial) options.patience = 4;
+  // Over NBD errors have other names.
+  options.second_look = takes_second_look(plan->rule) && run.job().where != Job::Where::nbdkit;
   options.rules.reopens = false;
   if (run.subject().info.advertises_multi_conn) options.rules.shared = true;
   for (const Operation& op : plan->operations) {

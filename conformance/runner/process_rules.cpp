@@ -1,21 +1,28 @@
 #include "runner/process_rules.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <array>
 #include <csignal>
 #include <cstring>
 
+#include "checks/check.hpp"
 #include "checks/phases.hpp"
+#include "execute/guard_fault.hpp"
+#include "instruments/reports.hpp"
 #include "rules/catalogue.hpp"
 
 namespace nbdcheck {
 namespace {
 
-constexpr std::array<std::string_view, 12> rules = {
+constexpr std::array<std::string_view, 18> rules = {
     "process.crash",        "process.hang",      "process.exit",          "process.memory",
     "process.descriptors",  "process.leftovers", "process.forked-copy",   "data.buffer-overrun",
-    "data.buffer-modified", "data.buffer-kept",  "data.buffer-alignment", "export.interned-kept"};
+    "data.buffer-modified", "data.buffer-kept",  "data.buffer-alignment", "export.interned-kept",
+    "memory.address",       "memory.undefined",  "memory.uninitialised",  "race.data",
+    "race.locks",           "leak.memory"};
 
 std::string signal_name(int number) {
   const char* abbreviation = ::sigabbrev_np(number);
@@ -30,32 +37,8 @@ std::string where(const ChildEnd& end) {
   return "outside of any callback";
 }
 
-// A wild access into the arena of guarded buffers: told by where it hit.
-std::string_view guard_rule(const ChildEnd& end) {
-  if (end.buffer == 0) return "data.buffer-kept";
-  const std::uint64_t at = end.fault_address;
-  if (at >= end.buffer && at < end.buffer + end.buffer_size)
-    return end.callback == Callback::pwrite ? "data.buffer-modified" : "data.buffer-kept";
-  // The guards on either side are a page wide; what lies further away was the
-  // buffer of another request.
-  constexpr std::uint64_t page = 4096;
-  const std::uint64_t first = end.buffer / page * page;
-  const std::uint64_t last = (end.buffer + end.buffer_size + page - 1) / page * page;
-  if (at + page >= first && at < last + page) return "data.buffer-overrun";
-  return "data.buffer-kept";
-}
-
-std::string guard_message(std::string_view rule, const ChildEnd& end) {
-  if (rule == "data.buffer-modified")
-    return fmt::format("The plugin wrote to the buffer it was given to read from, {}.", where(end));
-  if (rule == "data.buffer-overrun")
-    return fmt::format(
-        "The plugin touched memory {} the buffer of {} bytes it was given, {} (address {:#x}, "
-        "buffer at {:#x}).",
-        end.fault_address < end.buffer ? "before" : "behind", end.buffer_size, where(end),
-        end.fault_address, end.buffer);
-  return fmt::format(
-      "The plugin touched the buffer of a request that had already been answered, {}.", where(end));
+GuardFault fault_of(const ChildEnd& end) {
+  return {end.fault_address, end.buffer, end.buffer_size, end.callback};
 }
 
 void add_stacks(Finding& finding, const ChildEnd& end, bool all_threads) {
@@ -64,6 +47,7 @@ void add_stacks(Finding& finding, const ChildEnd& end, bool all_threads) {
     finding.details.push_back(fmt::format("thread {}{}{}", stack.thread_id,
                                           stack.doing.empty() ? "" : " in " + stack.doing,
                                           stack.culprit ? ":" : " (waiting):"));
+    if (!stack.waits_for.empty()) finding.details.push_back("  waits for " + stack.waits_for);
     std::size_t number = 0;
     for (const StackFrame& frame : stack.frames) {
       if (number == 24) break;
@@ -76,9 +60,43 @@ void add_stacks(Finding& finding, const ChildEnd& end, bool all_threads) {
   }
 }
 
+// ". A deadlock: threads 12, 13 wait for each other's mutexes"; "": none do.
+std::string lock_cycle(const ChildEnd& end) {
+  std::vector<int> threads;
+  for (const ThreadStack& stack : end.stacks)
+    if (stack.in_lock_cycle) threads.push_back(stack.thread_id);
+  if (threads.empty()) return "";
+  if (threads.size() == 1)
+    return fmt::format(". Thread {} waits for a mutex that it has itself", threads.front());
+  return fmt::format(". A deadlock: threads {} wait for each other's mutexes",
+                     fmt::join(threads, ", "));
+}
+
+// What a language's runtime says before it ends the process; many lines, of which
+// the last ones tell little, may follow.
+std::string_view last_words_of_runtime(std::string_view text) {
+  constexpr std::array<std::string_view, 5> beginnings{
+      "panic: ",                                           // Go
+      "fatal error: ",                                     // Go
+      "Fatal error: ",                                     // OCaml
+      "Fatal Python error: ",                              // Python
+      "terminate called after throwing an instance of "};  // C++
+  while (!text.empty()) {
+    const auto end = text.find('\n');
+    const std::string_view line = text.substr(0, end);
+    const bool rust = line.starts_with("thread '") && line.find(" panicked at ") != line.npos;
+    if (rust || std::ranges::any_of(beginnings, [&](auto b) { return line.starts_with(b); }))
+      return line;
+    text = end == std::string_view::npos ? "" : text.substr(end + 1);
+  }
+  return {};
+}
+
 void add_output(Finding& finding, const ChildEnd& end) {
   const std::string_view text = end.standard_error;
   if (text.empty()) return;
+  if (const auto words = last_words_of_runtime(text); !words.empty())
+    finding.details.push_back("standard error: " + std::string(words));
   finding.details.emplace_back("standard error, its last lines:");
   std::size_t begin = text.size();
   for (int lines = 0; lines < 6 && begin != 0 && begin != std::string_view::npos; ++lines)
@@ -115,6 +133,18 @@ std::string_view rule_by_phase(const ChildEnd& end, std::string_view usual) {
   return usual;
 }
 
+bool gives_odd_buffers(const std::string& check) {
+  const Check* known = find_check(check);
+  return known != nullptr && known->buffers == BufferMode::guarded_odd;
+}
+
+// What a processor that wants aligned addresses does about others; nothing but that
+// and addresses that cannot exist end so.  x86 does not tell the address.
+bool by_alignment(const ChildEnd& end) {
+  return (end.signal == SIGSEGV && end.signal_code == SI_KERNEL) ||
+         (end.signal == SIGBUS && end.signal_code == BUS_ADRALN);
+}
+
 Finding crash(const ChildEnd& end, const std::string& check) {
   Finding finding;
   const bool memory_signal = end.signal == SIGSEGV || end.signal == SIGBUS;
@@ -125,14 +155,18 @@ Finding crash(const ChildEnd& end, const std::string& check) {
                                "has ended, {}.",
                                where(end)));
   } else if (memory_signal && end.fault_in_guard) {
-    const std::string_view rule = guard_rule(end);
-    finding = make(rule, check, guard_message(rule, end));
-  } else if (check == "data.odd-buffers" && memory_signal &&
+    const std::string_view rule = guard_rule(fault_of(end));
+    finding = make(rule, check, guard_message(rule, fault_of(end), where(end)));
+  } else if (gives_odd_buffers(check) && by_alignment(end) &&
              (end.callback == Callback::pread || end.callback == Callback::pwrite)) {
     finding = make("data.buffer-alignment", check,
                    fmt::format("The plugin was killed by {} {}, in the check that gives it buffers "
                                "at odd addresses.",
                                signal_name(end.signal), where(end)));
+  } else if (memory_signal && end.phase == phase_unloaded && end.callback == Callback::none) {
+    finding = make("process.threads", check,
+                   "A thread of the plugin went on after .unload, in code that is no longer there.");
+    finding.expected = "threads are stopped and joined in .cleanup or .unload";
   } else {
     finding =
         make(rule_by_phase(end, "process.crash"), check,
@@ -144,6 +178,23 @@ Finding crash(const ChildEnd& end, const std::string& check) {
                     : signal_name(end.signal);
   add_stacks(finding, end, false);
   add_output(finding, end);
+  return finding;
+}
+
+// What an instrument saw says more than how the process ended for it.
+Finding instrument_finding(const InstrumentReport& report, const ChildEnd& end,
+                           const std::string& check) {
+  const bool leak = report.rule == "leak.memory";
+  // Who goes on afterwards is somewhere else by now; the stack tells where it was.
+  const std::string place = end.kind == ChildEnd::Kind::finished ? "" : ", " + where(end);
+  Finding finding =
+      make(report.rule, check,
+           leak ? fmt::format("{} found {} when the plugin was unloaded.", report.tool, report.what)
+                : fmt::format("{} reports: {}{}.", report.tool, report.what, place));
+  finding.expected =
+      leak ? "what was allocated is freed, or kept in a variable" : "no report of an instrument";
+  finding.actual = report.what;
+  finding.details = report.lines;
   return finding;
 }
 
@@ -162,13 +213,30 @@ Finding thread_exit(const ChildEnd& end, const std::string& check) {
 
 std::span<const std::string_view> runner_rules() { return rules; }
 
-bool trap_was_blocked(const ChildEnd& end, const std::string& check) {
-  return end.kind == ChildEnd::Kind::crashed && end.signal == SIGTRAP &&
-         check.starts_with("concurrency.");
+bool seen_in_nbdkit(std::string_view rule, std::string_view check) {
+  if (rule == "differential.nbdkit-survives") return true;
+  const Check* known = find_check(check);
+  return known != nullptr && known->beside_nbdkit && known->at_once;
 }
 
-std::optional<Finding> finding_from_end(const ChildEnd& end, const std::string& check) {
+bool trap_was_blocked(const ChildEnd& end, const std::string& check) {
+  const Check* known = find_check(check);
+  return end.kind == ChildEnd::Kind::crashed && end.signal == SIGTRAP && known != nullptr &&
+         known->at_once;
+}
+
+bool gave_up_without_memory(const ChildEnd& end) {
+  const bool by_itself = end.kind == ChildEnd::Kind::exited ||
+                         (end.kind == ChildEnd::Kind::crashed && end.signal == SIGABRT);
+  return by_itself && end.phase == phase_no_memory;
+}
+
+std::optional<Finding> finding_from_end(const ChildEnd& end, const std::string& check,
+                                        std::string_view plugin) {
   if (trap_was_blocked(end, check)) return std::nullopt;
+  if (const auto report = first_report(end.standard_error, plugin))
+    return instrument_finding(*report, end, check);
+  if (gave_up_without_memory(end)) return std::nullopt;
   switch (end.kind) {
     case ChildEnd::Kind::crashed:
       return crash(end, check);
@@ -190,6 +258,7 @@ std::optional<Finding> finding_from_end(const ChildEnd& end, const std::string& 
     case ChildEnd::Kind::hung: {
       Finding finding = make(rule_by_phase(end, "process.hang"), check,
                              fmt::format("Nothing moved any more {}. {}", where(end), end.message));
+      finding.message += lock_cycle(end) + ".";
       finding.expected = "the callback returns in bounded time";
       finding.actual = "no progress until the limit (--timeout)";
       add_stacks(finding, end, true);

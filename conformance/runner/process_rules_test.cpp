@@ -5,10 +5,24 @@
 #include <algorithm>
 #include <csignal>
 
+#include "checks/check.hpp"
 #include "checks/phases.hpp"
 
 namespace nbdcheck {
 namespace {
+
+const Registration stops_threads{{.id = "demo.at-once",
+                                  .summary = "",
+                                  .rules = {},
+                                  .not_applicable = {},
+                                  .run = {},
+                                  .at_once = true}};
+const Registration odd_buffers{{.id = "demo.odd-buffers",
+                                .summary = "",
+                                .rules = {},
+                                .not_applicable = {},
+                                .run = {},
+                                .buffers = BufferMode::guarded_odd}};
 
 using Kind = ChildEnd::Kind;
 
@@ -57,16 +71,30 @@ TEST(ProcessRules, TellTheCauseByThePhase) {
   EXPECT_EQ(finding_from_end(crash, "error.requests")->rule, "process.crash");
   ChildEnd trap = crash;
   trap.signal = SIGTRAP;
-  EXPECT_FALSE(finding_from_end(trap, "concurrency.noise").has_value()) << "our own";
+  EXPECT_FALSE(finding_from_end(trap, "demo.at-once").has_value()) << "our own";
   EXPECT_EQ(finding_from_end(trap, "data.random")->rule, "process.crash");
+  crash.phase = phase_unloaded;
+  EXPECT_EQ(finding_from_end(crash, "process.state")->rule, "process.threads");
+  crash.callback = Callback::cleanup;
+  EXPECT_EQ(finding_from_end(crash, "process.state")->rule, "process.crash");
+  crash.callback = Callback::none;
   crash.phase = phase_no_descriptor;
   EXPECT_EQ(finding_from_end(crash, "error.exhaustion")->rule, "error.exhaustion");
+  crash.phase = phase_descriptors_again;
+  EXPECT_EQ(finding_from_end(crash, "error.exhaustion")->rule, "process.crash");
+  crash.phase = phase_no_memory;
+  EXPECT_EQ(finding_from_end(crash, "error.requests")->rule, "process.crash");
+  crash.signal = SIGABRT;
+  EXPECT_FALSE(finding_from_end(crash, "error.requests").has_value()) << "its policy";
   ChildEnd exited = ended(Kind::exited);
   exited.phase = phase_no_descriptor;
   EXPECT_EQ(finding_from_end(exited, "error.exhaustion")->rule, "error.exhaustion");
   // The status page keeps 64 characters of a phase.
   EXPECT_LT(std::string_view(phase_after_error).size(), sizeof StatusPage::phase);
   EXPECT_LT(std::string_view(phase_no_descriptor).size(), sizeof StatusPage::phase);
+  EXPECT_LT(std::string_view(phase_no_memory).size(), sizeof StatusPage::phase);
+  EXPECT_LT(std::string_view(phase_descriptors_again).size(), sizeof StatusPage::phase);
+  EXPECT_LT(std::string_view(phase_unloaded).size(), sizeof StatusPage::phase);
 }
 
 TEST(ProcessRules, EachBadEndHasItsRule) {
@@ -125,12 +153,18 @@ TEST(ProcessRules, OnlyMemorySignalsPointAtAGuard) {
 TEST(ProcessRules, ACrashOnOddBuffersIsAboutAlignment) {
   ChildEnd end = ended(Kind::crashed);
   end.signal = SIGSEGV;
-  EXPECT_EQ(rule_of(end, "data.odd-buffers"), "process.crash") << "no buffer was in use";
+  end.signal_code = SI_KERNEL;
+  EXPECT_EQ(rule_of(end, "demo.odd-buffers"), "process.crash") << "no buffer was in use";
   end.callback = Callback::pwrite;
-  EXPECT_EQ(rule_of(end, "data.odd-buffers"), "data.buffer-alignment");
+  EXPECT_EQ(rule_of(end, "demo.odd-buffers"), "data.buffer-alignment");
   EXPECT_EQ(rule_of(end, "data.random"), "process.crash");
+  end.signal_code = SEGV_MAPERR;
+  EXPECT_EQ(rule_of(end, "demo.odd-buffers"), "process.crash") << "there is nothing at the address";
+  end.signal = SIGBUS;
+  end.signal_code = BUS_ADRALN;
+  EXPECT_EQ(rule_of(end, "demo.odd-buffers"), "data.buffer-alignment");
   end.signal = SIGABRT;
-  EXPECT_EQ(rule_of(end, "data.odd-buffers"), "process.crash");
+  EXPECT_EQ(rule_of(end, "demo.odd-buffers"), "process.crash");
 }
 
 TEST(ProcessRules, TheEvidenceIsThere) {
@@ -168,6 +202,16 @@ TEST(ProcessRules, TheEvidenceIsThere) {
   for (const std::string& line : hang->details) all += line + "\n";
   EXPECT_NE(all.find("thread 12 (waiting)"), std::string::npos) << all;
   EXPECT_NE(all.find("0xabc"), std::string::npos) << all;
+  EXPECT_EQ(hang->message.find("deadlock"), std::string::npos) << hang->message;
+
+  for (ThreadStack& stack : end.stacks) stack.in_lock_cycle = true;
+  end.stacks.front().waits_for = "the mutex at 0x10, which thread 12 has";
+  const auto deadlock = finding_from_end(end, "x");
+  EXPECT_NE(deadlock->message.find(". A deadlock: threads "), std::string::npos)
+      << deadlock->message;
+  all.clear();
+  for (const std::string& line : deadlock->details) all += line + "\n";
+  EXPECT_NE(all.find("waits for the mutex at 0x10, which thread 12 has"), std::string::npos) << all;
 }
 
 TEST(ProcessRules, AnyStandardErrorIsCutIntoLines) {
@@ -186,6 +230,23 @@ TEST(ProcessRules, AnyStandardErrorIsCutIntoLines) {
   const auto lines = finding_from_end(end, "x")->details;
   EXPECT_EQ(lines.back(), "  7");
   EXPECT_EQ(lines.at(1), "  2");
+}
+
+TEST(ProcessRules, WhatARuntimeSaysComesFirst) {
+  std::string trace;
+  for (int i = 0; i < 50; ++i) trace += "\t/src/main.go:" + std::to_string(i) + "\n";
+  for (const char* words :
+       {"panic: runtime error: index out of range [7] with length 3",
+        "fatal error: concurrent map writes", "Fatal error: exception Not_found",
+        "thread '<unnamed>' panicked at 'index out of bounds', src/lib.rs:3"}) {
+    ChildEnd end = ended(Kind::crashed);
+    end.signal = SIGABRT;
+    end.standard_error = "a message of the plugin\n" + std::string(words) + "\n" + trace;
+    const auto finding = finding_from_end(end, "x");
+    ASSERT_TRUE(finding);
+    EXPECT_EQ(finding->details.front(), "standard error: " + std::string(words));
+    EXPECT_EQ(finding->details.back(), "  \t/src/main.go:49");
+  }
 }
 
 TEST(ProcessRules, TheSameFault) {

@@ -3,18 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <filesystem>
-#include <set>
 #include <thread>
 
 #include "plan/random.hpp"
-#include "plan/shrink.hpp"
 #include "rules/catalogue.hpp"
-#include "runner/families.hpp"
-#include "runner/kept_rules.hpp"
-#include "runner/process_rules.hpp"
-#include "text/shell.hpp"
-#include "waivers/apply.hpp"
+#include "runner/seconds.hpp"
 
 namespace nbdcheck {
 namespace {
@@ -25,30 +18,6 @@ namespace {
 unsigned hangs_that_tell(Callback callback) {
   const bool request = callback >= Callback::pread && callback <= Callback::cache;
   return request ? 12 : 3;
-}
-
-int badness(Status status) {
-  switch (status) {
-    case Status::skipped:
-    case Status::passed:
-      return 0;
-    case Status::unknown:
-      return 1;
-    case Status::hung:
-    case Status::crashed:
-      return 2;
-    case Status::failed:
-      return 3;
-  }
-  return 1;
-}
-
-bool only_on_nbdkit(const Finding& finding) {
-  return finding.rule == "differential.nbdkit-survives";
-}
-
-double seconds_since(std::chrono::steady_clock::time_point begin) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
 }  // namespace
@@ -178,6 +147,16 @@ void Runner::skip_inapplicable(std::vector<const Check*>& checks) {
   total_checks_ = checks.size();
 }
 
+std::vector<const Check*> Runner::applicable(const Subject& subject) const {
+  std::vector<const Check*> checks;
+  for (const Check& check : all_checks()) {
+    if (check.beside_nbdkit && !no_nbdkit().empty()) continue;
+    if (check.not_applicable && !check.not_applicable(subject).empty()) continue;
+    checks.push_back(&check);
+  }
+  return checks;
+}
+
 // Why no check runs beside the real nbdkit; "": they do.
 std::string Runner::no_nbdkit() const {
   const Request& request = options_.request;
@@ -190,11 +169,14 @@ void Runner::run_checks(const std::vector<const Check*>& checks) {
   unsigned jobs = options_.jobs;
   if (subject.external_storage || options_.in_process) jobs = 1;
   summary_.time.jobs = jobs;
-  auto shares = share_out(checks, subject, options_.request.effort, options_.seconds, jobs);
-  // Requests at once come last: what is wrong one by one is told first.
-  std::stable_partition(shares.begin(), shares.end(), [](const Share& share) {
-    return !share.check->id.starts_with("concurrency.");
+  auto shares = share_out(options_.share_of_time ? applicable(subject) : checks, subject,
+                          options_.request.effort, options_.seconds, jobs);
+  std::erase_if(shares, [&](const Share& share) {
+    return std::ranges::find(checks, share.check) == checks.end();
   });
+  // Requests at once come last: what is wrong one by one is told first.
+  std::stable_partition(shares.begin(), shares.end(),
+                        [](const Share& share) { return !share.check->at_once; });
   for (const Share& share : shares) ++rounds_left_[std::string(share.check->id)];
 
   std::atomic<std::size_t> next = 0;
@@ -262,339 +244,6 @@ void Runner::finish_check(const Check& check) {
   ++finished_checks_;
   summary_.checks.push_back(result);
   tell([&](Listener& l) { l.on_check(result); });
-}
-
-void Runner::collect(const std::string& check, JobReport report) {
-  Status status = Status::passed;
-  std::string reason = report.remark;
-  if (trap_was_blocked(report.end, check)) {
-    report.end.kind = ChildEnd::Kind::time_limit;
-    report.end.message =
-        "the plugin blocks SIGTRAP, by which its threads are stopped in this check";
-  }
-  if (!report.findings.empty()) status = Status::failed;
-  if (status == Status::passed && !report.unknown.empty()) {
-    status = Status::unknown;
-    reason = report.unknown;
-  }
-  if (status == Status::passed && !report.not_applicable.empty()) {
-    status = Status::skipped;
-    reason = report.not_applicable;
-  }
-  if (report.end.kind == ChildEnd::Kind::hung)
-    status = Status::hung;
-  else if (report.end.kind == ChildEnd::Kind::crashed ||
-           report.end.kind == ChildEnd::Kind::exited || report.end.kind == ChildEnd::Kind::memory)
-    status = Status::crashed;
-  else if (report.end.kind != ChildEnd::Kind::finished || !report.done) {
-    status = Status::unknown;
-    reason = report.end.message.empty() ? "the check did not come to its end" : report.end.message;
-  }
-
-  for (const ChildEvent& event : report.findings) {
-    const std::string& rule = event.finding.rule;
-    // One of these at a time: the first may explain the others.
-    std::unique_lock contents(contents_mutex_, std::defer_lock);
-    if (is_about_contents(rule)) contents.lock();
-    if (already_told(rule)) continue;
-    JobReport part;
-    part.end.kind = ChildEnd::Kind::finished;
-    part.log.assign(report.log.begin(),
-                    report.log.begin() + static_cast<std::ptrdiff_t>(std::min<std::uint64_t>(
-                                             event.sequence_length, report.log.size())));
-    Finding finding = part.log.empty() ? event.finding : shrink_finding(event.finding, part);
-    {
-      const std::lock_guard lock(mutex_);
-      told_as_[rule] = finding.rule;
-      if (is_about_contents(rule) && is_plain(finding)) plain_fault_ = finding.rule;
-    }
-    add_finding(std::move(finding));
-  }
-  add_end(check, report);
-
-  const std::lock_guard lock(mutex_);
-  if (status == Status::hung && check != "probe" && report.end.callback != Callback::none)
-    ++hangs_[report.end.callback];
-  const bool first = !results_.contains(check);
-  CheckResult& result = results_[check];
-  // Of several rounds the worst tells.
-  if (first || badness(status) > badness(result.status)) {
-    result.status = status;
-    result.reason = reason;
-  }
-  result.seconds += report.seconds;
-  ++result.processes;
-  const std::uint64_t operations =
-      report.operations != 0 ? report.operations : report.end.operations;
-  result.operations += operations;
-  summary_.operations += operations;
-}
-
-// Whether a finding of this rule has nothing to add; then it is counted.
-bool Runner::already_told(const std::string& rule) {
-  const std::lock_guard lock(mutex_);
-  std::string known = rule;
-  if (is_about_requests_at_once(rule)) {
-    for (Finding& finding : summary_.findings) {
-      if (!shows_at_once_too(finding)) continue;
-      ++finding.occurrences;
-      const std::string note = fmt::format(
-          "{} is broken, too, which {} may explain: mend that first", rule, finding.rule);
-      if (std::ranges::find(summary_.notes, note) == summary_.notes.end())
-        summary_.notes.push_back(note);
-      return true;
-    }
-  }
-  if (is_about_contents(rule)) {
-    // Until plain reads and writes work, whatever else goes wrong with contents
-    // says nothing about zero, trim or connections.
-    if (!plain_fault_.empty())
-      known = plain_fault_;
-    else if (const auto told = told_as_.find(rule); told == told_as_.end() || told->second != rule)
-      return false;
-  } else if (told_as_.emplace(rule, rule).second) {
-    return false;
-  }
-  for (Finding& finding : summary_.findings)
-    if (finding.rule == known) ++finding.occurrences;
-  return true;
-}
-
-void Runner::add_end(const std::string& check, const JobReport& report) {
-  auto finding = finding_from_end(report.end, check);
-  if (!finding) return;
-  {
-    const std::lock_guard lock(mutex_);
-    // The same fault in another check is the same finding.
-    const std::string key = finding->rule + std::string(name(report.end.callback));
-    if (!told_as_.emplace(key, finding->rule).second) {
-      for (Finding& known : summary_.findings)
-        if (known.rule == finding->rule) ++known.occurrences;
-      return;
-    }
-  }
-  if (report.end.kind != ChildEnd::Kind::finished && !report.log.empty() &&
-      report.end.kind != ChildEnd::Kind::hung)
-    add_finding(shrink_finding(*finding, report));
-  else
-    add_finding(std::move(*finding));
-}
-
-Plan Runner::plan_for(const Finding& finding, std::vector<Operation> operations) const {
-  Plan plan;
-  plan.check = finding.check;
-  plan.rule = finding.rule;
-  plan.plugin = options_.plugin_as_given;
-  plan.arguments = options_.arguments_as_given;
-  plan.sha256 = options_.sha256;
-  plan.export_name = options_.request.export_name;
-  plan.readonly = options_.request.readonly;
-  plan.seed = options_.request.seed;
-  if (finding.check == "data.buffers") plan.buffers = BufferMode::guarded;
-  if (finding.check == "data.odd-buffers") plan.buffers = BufferMode::guarded_odd;
-  plan.operations = std::move(operations);
-  return plan;
-}
-
-Finding Runner::shrink_finding(const Finding& finding, const JobReport& report) {
-  if (options_.in_process) return finding;
-  if (concurrent(report.log)) return shrink_concurrent_finding(finding, report);
-  const auto begin = std::chrono::steady_clock::now();
-  unsigned processes = 0;
-  Finding best = finding;
-  best.original_operations = report.log.size();
-  const Subject subject = summary_.subject.value_or(Subject{});
-  const bool by_end = report.end.kind != ChildEnd::Kind::finished;
-  bool trial = true;
-  const auto fails = [&](const Plan& candidate) {
-    Job job = job_for(finding.check);
-    job.kind = Job::Kind::plan;
-    job.plan_text = to_text(candidate);
-    if (only_on_nbdkit(finding)) job.where = Job::Where::nbdkit;
-    job.trial = trial;
-    ++processes;
-    const JobReport again =
-        children_.run(job, {std::min(options_.stall, std::chrono::milliseconds(5000)), {}, false});
-    if (by_end) {
-      if (!same_fault(again.end, report.end)) return false;
-      if (auto seen = finding_from_end(again.end, finding.check)) {
-        best.message = seen->message;
-        best.actual = seen->actual;
-        best.details = seen->details;
-      }
-      return true;
-    }
-    for (const ChildEvent& event : again.findings) {
-      if (!same_family(event.finding.rule, finding.rule)) continue;
-      const std::size_t original = best.original_operations;
-      best = event.finding;
-      best.check = finding.check;
-      best.original_operations = original;
-      return true;
-    }
-    return false;
-  };
-  Shrunk shrunk =
-      shrink(plan_for(finding, report.log), fails, shrink_limits(options_.request.effort, subject));
-  // What was left may be contents that change slowly by themselves.
-  trial = false;
-  if (shrunk.reproduced && is_about_contents(best.rule) && !fails(shrunk.plan)) {
-    best = finding;
-    best.original_operations = report.log.size();
-    shrunk.plan = plan_for(finding, report.log);
-    shrunk.reproduced = false;
-  }
-  count_shrinking(finding, begin, processes);
-  if (!shrunk.reproduced) {
-    best.details.insert(
-        best.details.begin(),
-        fmt::format("(seen once after {} operations; running them again did not show it)",
-                    report.log.size()));
-    if (report.log.size() > 2000) return best;
-  }
-  best.plan = shrunk.plan;
-  if (shrunk.reproduced && !by_end && is_about_contents(best.rule)) look_for_buffers(best);
-  best.plan->rule = best.rule;
-  return best;
-}
-
-void Runner::count_shrinking(const Finding& finding, std::chrono::steady_clock::time_point begin,
-                             unsigned processes) {
-  if (finding.check == "probe") return;  // part of the start-up
-  const std::lock_guard lock(mutex_);
-  summary_.time.shrinking.seconds += seconds_since(begin);
-  summary_.time.shrinking.processes += processes;
-}
-
-// Wrong contents may come from a buffer that was left unfilled or was kept:
-// the same few requests with guarded buffers tell.
-void Runner::look_for_buffers(Finding& finding) {
-  Plan guarded = *finding.plan;
-  guarded.buffers = BufferMode::guarded;
-  Job job = job_for(finding.check);
-  job.kind = Job::Kind::plan;
-  job.plan_text = to_text(guarded);
-  const auto begin = std::chrono::steady_clock::now();
-  const JobReport report = children_.run(job, {options_.stall, {}, false});
-  count_shrinking(finding, begin, 1);
-  std::vector<Finding> seen;
-  for (const ChildEvent& event : report.findings) seen.push_back(event.finding);
-  if (auto end = finding_from_end(report.end, finding.check)) seen.push_back(std::move(*end));
-  for (Finding& cause : seen) {
-    if (cause.rule.rfind("data.buffer-", 0) != 0) continue;
-    cause.check = finding.check;
-    cause.original_operations = finding.original_operations;
-    cause.plan = std::move(guarded);
-    finding = std::move(cause);
-    return;
-  }
-}
-
-void Runner::add_finding(Finding finding) {
-  const Plan plan = finding.plan ? *finding.plan : plan_for(finding, {});
-  const std::lock_guard adding(adding_);
-  {
-    const std::lock_guard lock(mutex_);
-    // Shrinking may have led to a rule that is known already.
-    for (Finding& known : summary_.findings)
-      if (known.rule == finding.rule && (known.plan || !finding.plan) &&
-          finding.rule.rfind("process.", 0) != 0) {
-        ++known.occurrences;
-        return;
-      }
-  }
-  finding.plan_path = artifacts_.save(plan, finding.rule);
-  if (!finding.plan_path.empty()) {
-    finding.replay_command =
-        fmt::format("{} replay {}", options_.nbdcheck, shell_quote(finding.plan_path));
-    for (const std::string& key : options_.request.backing)
-      finding.replay_command += " " + shell_quote("--backing=" + key);
-    show_on_nbdkit(finding, plan);
-  }
-  const std::lock_guard lock(mutex_);
-  if (finding.plan_path.empty()) {
-    const std::string note = "no reproducer was written: " + artifacts_.error();
-    if (std::find(summary_.notes.begin(), summary_.notes.end(), note) == summary_.notes.end())
-      summary_.notes.push_back(note);
-  }
-  waive(finding);
-  tell([&](Listener& l) { l.on_finding(finding); });
-  summary_.findings.push_back(std::move(finding));
-}
-
-// Those that speak of this plugin, by any of its names.
-std::vector<Waiver> Runner::waivers() const {
-  std::vector<std::string> names{options_.plugin_as_given, options_.request.plugin};
-  if (summary_.subject) {
-    names.push_back(summary_.subject->plugin.name);
-    names.push_back(summary_.subject->plugin.path);
-  }
-  for (std::size_t i = names.size(); i-- > 0;)
-    names.push_back(std::filesystem::path(names[i]).filename());
-  return waivers_for(options_.waivers, names);
-}
-
-void Runner::waive(Finding& finding) const {
-  const auto known = waivers();
-  if (const Waiver* waiver = waiver_of(finding.rule, known, options_.today))
-    finding.waived = Waived{waiver->reason, waiver->until};
-}
-
-void Runner::add_up_time() {
-  TimeSpent& time = summary_.time;
-  summary_.seconds = seconds_since(options_.begin);
-  for (const CheckResult& check : summary_.checks) {
-    time.checks.seconds += check.seconds;
-    time.checks.processes += check.processes;
-  }
-  const double used = time.checks.seconds + time.shrinking.seconds;
-  time.idle = std::max(0.0, (summary_.seconds - time.start_up.seconds) * time.jobs - used);
-}
-
-void Runner::conclude() {
-  add_up_time();
-  std::stable_sort(summary_.findings.begin(), summary_.findings.end(),
-                   [](const Finding& a, const Finding& b) {
-                     if (a.waived.has_value() != b.waived.has_value()) return !a.waived;
-                     return a.severity > b.severity;
-                   });
-  std::sort(summary_.checks.begin(), summary_.checks.end(),
-            [](const CheckResult& a, const CheckResult& b) { return a.id < b.id; });
-  std::set<std::string> checked;
-  std::set<std::string> skipped;
-  std::set<std::string> reasons;
-  for (const CheckResult& check : summary_.checks) {
-    auto& rules =
-        check.status == Status::skipped || check.status == Status::unknown ? skipped : checked;
-    rules.insert(check.rules.begin(), check.rules.end());
-    if (check.status == Status::skipped) reasons.insert(check.reason);
-  }
-  // Any check can run into these.
-  if (summary_.subject)
-    for (const std::string_view rule : runner_rules()) checked.insert(std::string(rule));
-  std::erase_if(skipped, [&](const std::string& rule) { return checked.contains(rule); });
-  summary_.rules_checked = checked.size();
-  summary_.rules_not_applicable = skipped.size();
-  summary_.not_applicable_reasons.assign(reasons.begin(), reasons.end());
-
-  summary_.waivers =
-      outcomes(waivers(), summary_.findings,
-               kept_rules(all_checks(), summary_.checks, runner_rules()), options_.today);
-
-  const bool bad =
-      std::any_of(summary_.findings.begin(), summary_.findings.end(),
-                  [&](const Finding& f) { return !f.waived && f.severity >= summary_.fail_on; });
-  const bool any_passed =
-      std::any_of(summary_.checks.begin(), summary_.checks.end(), [](const CheckResult& c) {
-        return c.status == Status::passed || c.status == Status::failed;
-      });
-  if (bad)
-    summary_.verdict = Verdict::nonconformant;
-  else if (!summary_.subject || !any_passed)
-    summary_.verdict = Verdict::nothing_checked;
-  else
-    summary_.verdict = Verdict::conformant;
-  tell([&](Listener& l) { l.on_end(summary_); });
 }
 
 }  // namespace nbdcheck

@@ -29,7 +29,8 @@ struct RunnerOptions {
   std::optional<std::regex> only;
   std::optional<std::regex> skip;
   unsigned jobs = 2;
-  double seconds = 0;  // --time; 0: as the effort says
+  double seconds = 0;          // --time; 0: as the effort says
+  bool share_of_time = false;  // --time=share: as if all checks ran
   std::chrono::milliseconds stall{15000};
   Severity fail_on = Severity::must;
   bool in_process = false;
@@ -51,37 +52,49 @@ class Runner {
   RunSummary run();
 
  private:
-  struct Outcome;
-
+  // runner.cpp
   bool probe();
   std::vector<const Check*> selected() const;
   void skip_inapplicable(std::vector<const Check*>& checks);
   void run_checks(const std::vector<const Check*>& checks);
   void run_share(const Share& share);
   void finish_check(const Check& check);
+  void tell(const std::function<void(Listener&)>& what);
+  [[nodiscard]] std::string no_nbdkit() const;
+  [[nodiscard]] std::vector<const Check*> applicable(const Subject& subject) const;
+  [[nodiscard]] bool chosen(const Check& check) const;
+  [[nodiscard]] Job job_for(const std::string& check) const;
+
+  // collect.cpp
   void collect(const std::string& check, JobReport report);
+  void add_end(const std::string& check, const JobReport& report);
   void add_finding(Finding finding);
-  void show_on_nbdkit(Finding& finding, const Plan& plan);
+  bool already_told(const Finding& finding);
+  void waive(Finding& finding) const;
+  [[nodiscard]] std::vector<Waiver> waivers() const;
+
+  // sequence_finding.cpp
   Finding shrink_finding(const Finding& finding, const JobReport& report);
+  void look_for_buffers(Finding& finding);
+  void count_shrinking(const Finding& finding, std::chrono::steady_clock::time_point begin,
+                       unsigned processes);
+  [[nodiscard]] Plan plan_for(const Finding& finding, std::vector<Operation> operations) const;
+
   // concurrent_finding.cpp
   Finding shrink_concurrent_finding(const Finding& finding, const JobReport& report);
   std::optional<Finding> try_concurrent(const Plan& plan, const Finding& finding,
                                         const ChildEnd* wanted, double seconds, unsigned repeat);
   unsigned rate(Finding& finding, const ChildEnd* wanted);
-  void count_shrinking(const Finding& finding, std::chrono::steady_clock::time_point begin,
-                       unsigned processes);
-  void look_for_buffers(Finding& finding);
-  bool already_told(const std::string& rule);
-  void add_end(const std::string& check, const JobReport& report);
-  void waive(Finding& finding) const;
+
+  // show_on_nbdkit.cpp
+  void show_on_nbdkit(Finding& finding, const Plan& plan);
+  void run_on_nbdkit(Finding& finding, const Plan& plan);
+
+  // verdict.cpp
   void add_up_time();
+  void note_explained();
+  void note_other_exports();
   void conclude();
-  void tell(const std::function<void(Listener&)>& what);
-  [[nodiscard]] std::vector<Waiver> waivers() const;
-  [[nodiscard]] std::string no_nbdkit() const;
-  [[nodiscard]] bool chosen(const Check& check) const;
-  [[nodiscard]] Job job_for(const std::string& check) const;
-  [[nodiscard]] Plan plan_for(const Finding& finding, std::vector<Operation> operations) const;
 
   RunnerOptions options_;
   Children& children_;
@@ -98,8 +111,9 @@ class Runner {
   std::mutex contents_mutex_;  // held while a finding about contents is shrunk
   // Rule (or bad end) as first seen -> rule it was reported as.
   std::map<std::string, std::string> told_as_;
-  std::map<Callback, unsigned> hangs_;  // checks that hung in it
-  std::string plain_fault_;             // rule that plain reads and writes break; empty: none
+  std::map<std::string, std::string> explained_;  // rule -> rule that may be the cause
+  std::map<Callback, unsigned> hangs_;            // checks that hung in it
+  std::string plain_fault_;  // rule that plain reads and writes break; empty: none
 };
 
 }  // namespace nbdcheck

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "report/nbdsh.hpp"
+#include "runner/process_rules.hpp"
 #include "runner/runner.hpp"
 #include "text/printable.hpp"
 
@@ -12,6 +13,7 @@ void Runner::show_on_nbdkit(Finding& finding, const Plan& plan) {
   if (why.empty()) why = why_not_over_nbd(finding, plan);
   if (!why.empty()) {
     finding.on_nbdkit = "no script: " + why;
+    if (concurrent(plan.operations)) run_on_nbdkit(finding, plan);
     return;
   }
   // Without one it did not get as far as serving, which is what to show.
@@ -41,6 +43,42 @@ void Runner::show_on_nbdkit(Finding& finding, const Plan& plan) {
   } else {
     finding.on_nbdkit = fmt::format("not seen on {}, where the script runs without it", nbdkit);
   }
+}
+
+// Requests at once need luck, which no script has time for: the plan itself runs
+// there, again and again.
+void Runner::run_on_nbdkit(Finding& finding, const Plan& plan) {
+  const Request& request = options_.request;
+  if (request.nbdkit.empty()) return;
+  if (seen_in_nbdkit(finding.rule, finding.check)) {
+    finding.confirmed_on_nbdkit = true;
+    finding.on_nbdkit =
+        fmt::format("found on nbdkit {}, where the plan is replayed", request.nbdkit_version);
+    return;
+  }
+  Job job = job_for(finding.check);
+  job.kind = Job::Kind::plan;
+  job.plan_text = to_text(plan);
+  job.where = Job::Where::nbdkit;
+  job.trial = true;  // until it was seen twice, or the time is over
+  job.seconds = request.effort == Effort::quick ? 0.5 : 2;
+  const JobReport report = children_.run(job, {options_.stall, std::chrono::minutes(1), false});
+  const std::string nbdkit = "nbdkit " + request.nbdkit_version;
+  for (const ChildEvent& event : report.findings) {
+    if (event.finding.rule == finding.rule) {
+      finding.confirmed_on_nbdkit = true;
+      finding.on_nbdkit = fmt::format("confirmed on {} by the plan, in {} of {} runs", nbdkit,
+                                      event.finding.shown, event.finding.runs);
+      return;
+    }
+    if (event.finding.rule == "differential.nbdkit-survives") {
+      finding.confirmed_on_nbdkit = true;
+      finding.on_nbdkit = fmt::format("{} died of the plan: {}", nbdkit, event.finding.actual);
+      return;
+    }
+  }
+  finding.on_nbdkit =
+      fmt::format("not seen on {} in {} s of runs of the plan", nbdkit, job.seconds);
 }
 
 }  // namespace nbdcheck

@@ -73,6 +73,9 @@ std::string to_line(const ChildEvent& event) {
     case ChildEvent::Kind::remark:
       line = {{"event", "remark"}, {"text", escape(event.text)}};
       break;
+    case ChildEvent::Kind::schedule:
+      line = {{"event", "schedule"}, {"text", escape(event.text)}};
+      break;
     case ChildEvent::Kind::reproduced:
       line = {{"event", "reproduced"}, {"shown", event.shown}, {"text", escape(event.text)}};
       break;
@@ -105,6 +108,9 @@ std::optional<ChildEvent> event_from_line(std::string_view text) {
       event.text = text_in(line, "text");
     } else if (kind == "remark") {
       event.kind = ChildEvent::Kind::remark;
+      event.text = text_in(line, "text");
+    } else if (kind == "schedule") {
+      event.kind = ChildEvent::Kind::schedule;
       event.text = text_in(line, "text");
     } else if (kind == "reproduced") {
       event.kind = ChildEvent::Kind::reproduced;

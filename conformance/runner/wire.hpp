@@ -18,6 +18,7 @@ struct ChildEvent {
     unknown,         // the check could not decide: `text` says why
     not_applicable,  // it found that it does not concern this plugin: `text` says why
     remark,          // how thorough it was, in `text`
+    schedule,        // how what it finds next is found again, in `text`
     reproduced,      // of a script: `shown`, and what it printed last in `text`
     done,            // the check ran to its end
   };

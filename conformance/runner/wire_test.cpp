@@ -44,6 +44,9 @@ TEST(Wire, TheOtherEventsComeThrough) {
   EXPECT_EQ(back->text, unknown.text);
   unknown.kind = ChildEvent::Kind::remark;
   EXPECT_EQ(event_from_line(to_line(unknown))->kind, ChildEvent::Kind::remark);
+  unknown.kind = ChildEvent::Kind::schedule;
+  EXPECT_EQ(event_from_line(to_line(unknown))->kind, ChildEvent::Kind::schedule);
+  EXPECT_EQ(event_from_line(to_line(unknown))->text, unknown.text);
   unknown.kind = ChildEvent::Kind::not_applicable;
   back = event_from_line(to_line(unknown));
   ASSERT_TRUE(back);

@@ -215,6 +215,7 @@ std::string to_json(const Job& job) {
                       {"twice", job.twice},
                       {"second_arguments", out(job.second_arguments)},
                       {"trial", job.trial},
+                      {"schedule", out(job.schedule)},
                       {"repeat", job.repeat}};
   return value.dump();
 }
@@ -237,6 +238,7 @@ std::optional<Job> job_from_json(const std::string& text) {
     in(value.at("twice"), job.twice);
     in(value.at("second_arguments"), job.second_arguments);
     in(value.at("trial"), job.trial);
+    in(value.at("schedule"), job.schedule);
     in(value.at("repeat"), job.repeat);
     return job;
   } catch (const json::exception&) {

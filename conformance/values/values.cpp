@@ -76,6 +76,22 @@ std::string_view name(Status status) {
   return "unknown";
 }
 
+int badness(Status status) {
+  switch (status) {
+    case Status::skipped:
+    case Status::passed:
+      return 0;
+    case Status::unknown:
+      return 1;
+    case Status::hung:
+    case Status::crashed:
+      return 2;
+    case Status::failed:
+      return 3;
+  }
+  return 1;
+}
+
 std::string_view name(Verdict verdict) {
   switch (verdict) {
     case Verdict::conformant:

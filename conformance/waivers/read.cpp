@@ -146,7 +146,7 @@ tl::expected<std::vector<Waiver>, std::string> parse_waivers(std::string_view te
     return waivers;
   } catch (const toml::parse_error& error) {
     const auto line = std::max<std::size_t>(1, error.source().begin.line);
-    return tl::unexpected(fmt::format("{}:{}: {}", file, line, error.description()));
+    return tl::unexpected(fmt::format("{}:{}: {}", file, line, printable(error.description())));
   }
 }
 

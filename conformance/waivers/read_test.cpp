@@ -39,6 +39,12 @@ TEST(WaiverFile, IsRead) {
   EXPECT_EQ((*waivers)[2].until, "");
 }
 
+TEST(WaiverFile, OneLineWhateverIsWrong) {
+  const std::string told = wrong("[[waiver]]\nreason =n\x1f [[waiver]]\n");
+  EXPECT_TRUE(told.starts_with("w.toml:2: ")) << told;
+  for (const char c : told) EXPECT_GE(static_cast<unsigned char>(c), ' ') << told;
+}
+
 TEST(WaiverFile, MayBeEmpty) {
   EXPECT_TRUE(parse_waivers("", "w.toml", rules)->empty());
   EXPECT_TRUE(parse_waivers("# none yet\n", "w.toml", rules)->empty());

@@ -124,6 +124,9 @@ def reads(disk):
 def last_byte(disk):
     count = range_of(disk)
     block = block_of(disk.handles[0])
+    places = {0, disk.size // 2 // block * block, max(0, disk.size - block) // block * block}
+    if disk.size >= block and all(disk.read(0, start, block) is None for start in places):
+        raise Bug("nothing of the export can be read", "success", disk.nbdkit.last_words())
     if disk.size % block == 0:
         for length in (block, min(65536, disk.size) // block * block):
             start = disk.size - length
@@ -157,6 +160,17 @@ def halves(disk):
                     and not disk.write(0, start + half, size - half, tag=3):
                 raise Bug(f"write(offset={start}, count={size}) fails, and both its halves succeed",
                           "success", "an error")
+
+
+def unreadable(disk):
+    """What could be read, and was changed, can be read still."""
+    OPERATIONS(disk)
+    if not disk.last_read:
+        raise CannotRun("the sequence has no read")
+    connection, offset, count, flags = disk.last_read
+    if all(disk.read(connection, offset, count, flags) is None for _ in range(3)):
+        raise Bug(f"read(offset={offset}, count={count}) fails, again and again, since that range "
+                  "was changed", "the data that were written", "an error")
 
 
 def no_hole(disk):

@@ -1,4 +1,10 @@
+def leave(number, _frame):
+    sys.exit(128 + number)  # nbdkit goes with us, even where the plugin hangs
+
+
 def main():
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, leave)
     try:
         os.chdir(DIRECTORY)
     except OSError as error:

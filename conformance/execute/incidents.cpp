@@ -1,4 +1,4 @@
-#include "checks/incidents.hpp"
+#include "execute/incidents.hpp"
 
 #include <fmt/format.h>
 
@@ -7,6 +7,10 @@
 
 namespace nbdcheck {
 namespace {
+
+// What a plugin may make us keep.
+constexpr std::size_t longest_message = 1000;
+constexpr std::size_t most_messages = 1000;
 
 bool is_data_callback(Callback callback) {
   return callback >= Callback::pread && callback <= Callback::cache;
@@ -95,8 +99,8 @@ std::string_view rule_of(IncidentKind kind, Callback callback) {
       return "lifecycle.connection-context";
     case IncidentKind::server_would_abort:
       return "lifecycle.server-abort";
-    // Legal, or of interest only to rules that other checks judge.
     case IncidentKind::intern_race:
+      return "concurrency.interning";
     case IncidentKind::count_:
       return "";
   }
@@ -115,7 +119,8 @@ std::string_view fault_in_message(Callback where, std::string_view message) {
 
 void IncidentCollector::on_error(Callback where, std::string_view message) {
   const std::lock_guard lock(mutex_);
-  last_error_ = message.substr(0, 1000);
+  last_error_ = message.substr(0, longest_message);
+  keep_message(message);
   const std::string_view fault = fault_in_message(where, message);
   if (fault.empty()) return;
   Violation violation;
@@ -125,6 +130,11 @@ void IncidentCollector::on_error(Callback where, std::string_view message) {
   violation.expected = "one line of text; nbdkit ends the line itself";
   violation.actual = fmt::format("\"{}\"", last_error_);
   keep(std::move(violation));
+}
+
+void IncidentCollector::on_debug(Callback /*where*/, std::string_view message) {
+  const std::lock_guard lock(mutex_);
+  keep_message(message);
 }
 
 void IncidentCollector::on_incident(const Incident& incident) {
@@ -152,6 +162,23 @@ void IncidentCollector::keep(Violation violation) {
   news_.store(true, std::memory_order_relaxed);
 }
 
+// REQUIRES: mutex_ held.
+void IncidentCollector::keep_message(std::string_view message) {
+  if (keeps_messages_ && messages_.size() < most_messages)
+    messages_.emplace_back(message.substr(0, longest_message));
+}
+
+void IncidentCollector::keep_messages() {
+  const std::lock_guard lock(mutex_);
+  keeps_messages_ = true;
+  messages_.clear();
+}
+
+std::vector<std::string> IncidentCollector::messages() const {
+  const std::lock_guard lock(mutex_);
+  return messages_;
+}
+
 std::vector<Violation> IncidentCollector::take() {
   const std::lock_guard lock(mutex_);
   news_.store(false, std::memory_order_relaxed);
@@ -165,6 +192,15 @@ std::string IncidentCollector::last_error() const {
 
 void IncidentCollector::forget_errors() {
   const std::lock_guard lock(mutex_);
+  last_error_.clear();
+}
+
+void IncidentCollector::forget() {
+  const std::lock_guard lock(mutex_);
+  news_.store(false, std::memory_order_relaxed);
+  fresh_.clear();
+  known_rules_.clear();
+  seen_ = 0;
   last_error_.clear();
 }
 

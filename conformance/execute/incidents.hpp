@@ -25,6 +25,8 @@ std::string_view fault_in_message(Callback where, std::string_view message);
 class IncidentCollector final : public Observer {
  public:
   void on_error(Callback where, std::string_view message) override;
+  // Called for a server that is verbose.
+  void on_debug(Callback where, std::string_view message) override;
   void on_incident(const Incident& incident) override;
 
   [[nodiscard]] bool has_news() const { return news_.load(std::memory_order_relaxed); }
@@ -34,6 +36,12 @@ class IncidentCollector final : public Observer {
   // The last message of nbdkit_error, "" when there was none.
   [[nodiscard]] std::string last_error() const;
   void forget_errors();
+  // As if nothing had been noticed so far.
+  void forget();
+  // From now on the messages of nbdkit_error and nbdkit_debug are kept; those that
+  // were are forgotten.
+  void keep_messages();
+  [[nodiscard]] std::vector<std::string> messages() const;
   // Whether incidents of `kind` have been seen, taken or not.
   [[nodiscard]] bool seen(IncidentKind kind) const;
   // From now on incidents of this kind are not reported: the check provokes
@@ -42,6 +50,7 @@ class IncidentCollector final : public Observer {
 
  private:
   void keep(Violation violation);
+  void keep_message(std::string_view message);
 
   mutable std::mutex mutex_;
   std::atomic<bool> news_ = false;
@@ -50,6 +59,8 @@ class IncidentCollector final : public Observer {
   std::uint64_t seen_ = 0;
   std::uint64_t expected_ = 0;
   std::string last_error_;
+  bool keeps_messages_ = false;
+  std::vector<std::string> messages_;
 };
 
 }  // namespace nbdcheck

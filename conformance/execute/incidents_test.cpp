@@ -1,4 +1,4 @@
-#include "checks/incidents.hpp"
+#include "execute/incidents.hpp"
 
 #include <gtest/gtest.h>
 
@@ -63,6 +63,21 @@ TEST(Messages, AreReportedAsTheyCome) {
   collector.on_error(Callback::pread, "worse\n");
   EXPECT_EQ(rules_of(collector), Rules{"error.message-format"});
   EXPECT_EQ(collector.last_error(), "worse\n");
+}
+
+TEST(Messages, AreKeptOnRequest) {
+  IncidentCollector collector;
+  collector.on_error(Callback::config, "before");
+  EXPECT_TRUE(collector.messages().empty());
+  collector.keep_messages();
+  collector.on_debug(Callback::config, "a detail");
+  collector.on_error(Callback::config, "an error");
+  EXPECT_EQ(collector.messages(), (std::vector<std::string>{"a detail", "an error"}));
+  collector.keep_messages();
+  EXPECT_TRUE(collector.messages().empty());
+  for (int i = 0; i < 2000; ++i) collector.on_debug(Callback::config, std::string(5000, 'x'));
+  EXPECT_EQ(collector.messages().size(), 1000U);
+  EXPECT_EQ(collector.messages().front().size(), 1000U);
 }
 
 }  // namespace
