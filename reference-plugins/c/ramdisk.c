@@ -3,8 +3,9 @@
  *   nbdkit ./ramdisk.so size=1G
  *
  * The disk is one flat anonymous mapping, so an untouched part of it costs
- * nothing and giving a part back is a single madvise. It is divided into
- * chunks; a chunk is guarded by one of a fixed number of read-write locks
+ * nothing and giving a part back is a single madvise. The first few chunks that
+ * are trimmed keep their pages, as faulting those in again costs far more than
+ * zeroing them. A chunk is guarded by one of a fixed number of read-write locks
  * ("stripes"), and no operation ever holds two of them, so there is no lock
  * order to get wrong. A request that spans chunks is therefore not atomic as a
  * whole, which NBD does not ask for; each aligned sector is.
@@ -14,6 +15,7 @@
 #include <inttypes.h>
 #include <nbdkit-plugin.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -27,9 +29,15 @@
 #define CHUNK (UINT64_C(64) * 1024)
 #define STRIPES 64
 
+/* So many holes may keep their pages: 4 MiB. */
+#define KEPT_CHUNKS 64
+
+enum { HOLE, KEPT_HOLE, DATA };
+
 static int64_t size = -1; /* size= in bytes, -1 when not given */
 static uint8_t* disk;     /* size bytes, NULL until get_ready */
-static bool* populated;   /* one per chunk: was it written since it was last a hole? */
+static uint8_t* state;    /* one per chunk: data once written, until it is a hole again */
+static atomic_int kept;   /* how many are KEPT_HOLE */
 static pthread_rwlock_t locks[STRIPES];
 
 static pthread_rwlock_t* lock_of(uint64_t chunk) { return &locks[chunk % STRIPES]; }
@@ -48,9 +56,10 @@ static void ramdisk_load(void) {
 
 static void ramdisk_unload(void) {
   if (disk) munmap(disk, (size_t)size);
-  if (populated) munmap(populated, chunk_count() * sizeof *populated);
+  if (state) munmap(state, chunk_count());
   disk = NULL;
-  populated = NULL;
+  state = NULL;
+  atomic_store(&kept, 0);
   for (size_t i = 0; i < STRIPES; i++) pthread_rwlock_destroy(&locks[i]);
 }
 
@@ -86,8 +95,8 @@ static void* map_zeroes(uint64_t bytes) {
 static int ramdisk_get_ready(void) {
   if (size == 0) return 0; /* legal, and mmap refuses it */
   disk = map_zeroes((uint64_t)size);
-  populated = disk ? map_zeroes(chunk_count() * sizeof *populated) : NULL;
-  if (!populated) {
+  state = disk ? map_zeroes(chunk_count()) : NULL;
+  if (!state) {
     nbdkit_error("cannot allocate %" PRIi64 " bytes: %m", size);
     return -1;
   }
@@ -136,13 +145,22 @@ static int ramdisk_pread(void* handle, void* buf, uint32_t count, uint64_t offse
     uint32_t n = bytes_in_chunk(offset, count);
     pthread_rwlock_t* lock = lock_of(offset / CHUNK);
     pthread_rwlock_rdlock(lock);
-    memcpy(to, disk + offset, n);
+    if (state[offset / CHUNK] == DATA)
+      memcpy(to, disk + offset, n);
+    else /* without a page fault for each page of the hole */
+      memset(to, 0, n);
     pthread_rwlock_unlock(lock);
     to += n;
     offset += n;
     count -= n;
   }
   return 0;
+}
+
+/* With the lock of the chunk held. */
+static void becomes(uint64_t chunk, uint8_t what) {
+  if (state[chunk] == KEPT_HOLE) atomic_fetch_sub(&kept, 1);
+  state[chunk] = what;
 }
 
 static int ramdisk_pwrite(void* handle, const void* buf, uint32_t count, uint64_t offset,
@@ -155,7 +173,7 @@ static int ramdisk_pwrite(void* handle, const void* buf, uint32_t count, uint64_
     pthread_rwlock_t* lock = lock_of(offset / CHUNK);
     pthread_rwlock_wrlock(lock);
     memcpy(disk + offset, from, n);
-    populated[offset / CHUNK] = true;
+    becomes(offset / CHUNK, DATA);
     pthread_rwlock_unlock(lock);
     from += n;
     offset += n;
@@ -170,18 +188,33 @@ static int ramdisk_flush(void* handle, uint32_t flags) {
   return 0;
 }
 
+/* A whole chunk, all of it in the disk, is given back or else kept for the next
+ * write. */
+static void punch(uint64_t chunk, uint64_t offset, uint32_t n) {
+  bool keep = atomic_fetch_add(&kept, 1) < KEPT_CHUNKS;
+  if (!keep) {
+    atomic_fetch_sub(&kept, 1);
+    if (madvise(disk + offset, n, MADV_DONTNEED) == 0) {
+      state[chunk] = HOLE;
+      return;
+    }
+  }
+  memset(disk + offset, 0, n);
+  state[chunk] = keep ? KEPT_HOLE : DATA;
+}
+
 /* Make [offset, offset+n), which lies in one chunk, read as zeroes. A whole
- * chunk can be given back to the system if the caller allows holes. */
+ * chunk becomes a hole if the caller allows holes. */
 static void clear_in_chunk(uint64_t offset, uint32_t n, bool may_punch) {
   uint64_t chunk = offset / CHUNK;
   bool whole = offset % CHUNK == 0 && (n == CHUNK || offset + n == (uint64_t)size);
   pthread_rwlock_t* lock = lock_of(chunk);
   pthread_rwlock_wrlock(lock);
-  if (may_punch && whole && madvise(disk + offset, n, MADV_DONTNEED) == 0) {
-    populated[chunk] = false;
-  } else if (populated[chunk] || !may_punch) {
+  if (state[chunk] == DATA && may_punch && whole) {
+    punch(chunk, offset, n);
+  } else if (state[chunk] == DATA || !may_punch) {
     memset(disk + offset, 0, n);
-    populated[chunk] = true;
+    becomes(chunk, DATA);
   }
   pthread_rwlock_unlock(lock);
 }
@@ -225,7 +258,7 @@ static int ramdisk_cache(void* handle, uint32_t count, uint64_t offset, uint32_t
 static uint32_t extent_type(uint64_t chunk) {
   pthread_rwlock_t* lock = lock_of(chunk);
   pthread_rwlock_rdlock(lock);
-  bool data = populated[chunk];
+  bool data = state[chunk] == DATA;
   pthread_rwlock_unlock(lock);
   return data ? 0 : NBDKIT_EXTENT_HOLE | NBDKIT_EXTENT_ZERO;
 }

@@ -40,6 +40,7 @@
 #define STRING 29
 #define INIT_CHANGES 30
 #define FILTER_FUNCTION 31
+#define LEAK_LOAD 32
 
 #if ABI_FAULT == UNRESOLVED
 extern int nbdkit_reference_no_such_function(void);
@@ -64,6 +65,10 @@ int nbdkit_parse_bool(const char* text) { return strcmp(text, "on") == 0; }
 extern size_t nbdkit_exports_count(const struct nbdkit_exports* exports);
 #endif
 
+#if ABI_FAULT == LEAK_LOAD
+static void* volatile table; /* or the compiler would leave it out */
+#endif
+
 static void abi_load(void) {
 #if ABI_FAULT == CRASH_LOAD
   abort();
@@ -76,6 +81,8 @@ static void abi_load(void) {
   /* Something that outlives the plugin, as a library's state would. */
   if (getenv("ABI_LOADED_BEFORE")) abort();
   setenv("ABI_LOADED_BEFORE", "yes", 1);
+#elif ABI_FAULT == LEAK_LOAD
+  table = malloc(1000);
 #elif ABI_FAULT == UNRESOLVED
   (void)nbdkit_reference_no_such_function();
 #endif

@@ -1,45 +1,24 @@
 /* faulty-background: a disk that serves well with nbdkit -f, and not as a daemon. */
 #define _GNU_SOURCE
 #include "fault.h"
+#include "worker.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-const char* const choices[] = {"needs-thread", "pid",      "exit-handler",
-                               "exit-hang",    "relative", NULL};
+const char* const choices[] = {"needs-thread", "pid", "exit-handler", "exit-hang", "relative",
+                               "unjoined",     NULL};
 
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
-static pthread_t worker;
-static bool working, asked, answered, stopping;
+static bool working;
 static pid_t started_as;
 static const char* file; /* as given: nobody made it absolute */
 static char lock_file[4096];
 
-/* Does the work of .pread: were it not there, requests would wait for ever. */
-static void* work(void* unused) {
+static void* look_around(void* unused) {
   (void)unused;
-  pthread_mutex_lock(&mutex);
-  while (!stopping) {
-    if (asked) {
-      asked = false;
-      answered = true;
-      pthread_cond_broadcast(&changed);
-    }
-    pthread_cond_wait(&changed, &mutex);
-  }
-  pthread_mutex_unlock(&mutex);
+  while (!__atomic_load_n(&stopping, __ATOMIC_RELAXED)) usleep(50000);
   return NULL;
-}
-
-static void ask(void) {
-  pthread_mutex_lock(&mutex);
-  asked = true;
-  pthread_cond_broadcast(&changed);
-  while (!answered) pthread_cond_wait(&changed, &mutex);
-  answered = false;
-  pthread_mutex_unlock(&mutex);
 }
 
 static void remove_lock_file(void) { unlink(lock_file); }
@@ -57,7 +36,7 @@ static int background_config(const char* key, const char* value) {
 static int background_get_ready(void) {
   started_as = getpid();
   if (fault("needs-thread")) {
-    int r = pthread_create(&worker, NULL, work, NULL);
+    int r = start_worker();
     if (r != 0) {
       nbdkit_error("pthread_create: %s", strerror(r));
       return -1;
@@ -75,11 +54,17 @@ static int background_get_ready(void) {
   return disk_get_ready();
 }
 
+/* It is told to end, and nobody waits until it has: its code is gone first. */
+static int background_after_fork(void) {
+  if (!fault("unjoined")) return 0;
+  int r = pthread_create(&worker, NULL, look_around, NULL);
+  if (r == 0) return 0;
+  nbdkit_error("pthread_create: %s", strerror(r));
+  return -1;
+}
+
 static void background_cleanup(void) {
-  pthread_mutex_lock(&mutex);
-  stopping = true;
-  pthread_cond_broadcast(&changed);
-  pthread_mutex_unlock(&mutex);
+  tell_worker_to_stop();
   if (working) pthread_join(worker, NULL);
   if (lock_file[0] != '\0') unlink(lock_file);
 }
@@ -103,7 +88,7 @@ static void* background_open(int readonly) {
 
 static int background_pread(void* handle, void* buf, uint32_t count, uint64_t offset,
                             uint32_t flags) {
-  if (fault("needs-thread")) ask();
+  if (fault("needs-thread")) ask_worker();
   return disk_pread(handle, buf, count, offset, flags);
 }
 
@@ -114,6 +99,7 @@ static struct nbdkit_plugin plugin = {
     .config = background_config,
     .config_help = DISK_CONFIG_HELP "\nfile=<FILE>  A file that must be there.",
     .get_ready = background_get_ready,
+    .after_fork = background_after_fork,
     .cleanup = background_cleanup,
     .open = background_open,
     .get_size = disk_get_size,

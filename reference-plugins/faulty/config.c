@@ -1,14 +1,15 @@
 /* faulty-config: a disk that takes its parameters wrong. */
 #include "fault.h"
 
-const char* const choices[] = {
-    "size-tail",    "size-wraps",   "size-octal",  "size-letters", "missing-key", "long-crash",
-    "number-crash", "repeat-frees", "repeat-late", "empty-silent", NULL};
+const char* const choices[] = {"size-tail",   "size-wraps",   "size-octal",   "size-letters",
+                               "missing-key", "long-crash",   "number-crash", "repeat-frees",
+                               "repeat-late", "empty-silent", "repeat-leaks", NULL};
 
 static char buffer[4096]; /* for a label, big enough for all that was tried by hand */
 static char* label;
 static bool label_freed;
 static unsigned labels;
+static void* volatile lost; /* or the compiler would leave it out */
 
 /* size= by other means than nbdkit_parse_size. */
 static int own_size(const char* value) {
@@ -41,7 +42,10 @@ static int new_label(const char* value) {
   }
   labels++;
   if (label) label_freed = true;
-  free(label);
+  if (fault("repeat-leaks"))
+    lost = label;
+  else
+    free(label);
   label = strdup(value);
   if (!label) nbdkit_error("strdup: %m");
   return label ? 0 : -1;

@@ -1,11 +1,12 @@
 /* faulty-errors: a disk with one bad page, that gets failing wrong. */
 #include "fault.h"
 
-const char* const choices[] = {
-    "set-on-success",   "lost-enoent",        "lost-enotsup", "newline",
-    "empty-message",    "next-fails",         "breaks",       "lock-kept",
-    "leak-descriptor",  "leak-memory",        "leak-open",    "exhausted-crash",
-    "exhausted-silent", "exhausted-for-good", "format",       NULL};
+const char* const choices[] = {"set-on-success",   "lost-enoent",        "lost-enotsup",
+                               "newline",          "empty-message",      "next-fails",
+                               "breaks",           "lock-kept",          "leak-descriptor",
+                               "leak-memory",      "leak-open",          "exhausted-crash",
+                               "exhausted-silent", "exhausted-for-good", "format",
+                               "format-debug",     "format-size",        NULL};
 
 /* What every handle holds: a file of its own, as plugins that serve files do. */
 struct handle {
@@ -19,15 +20,20 @@ static bool refusing;              /* an open has failed, and that is not over *
 static void* volatile last_leaked; /* or the compiler would leave it out */
 
 static int errors_config(const char* key, const char* value) {
-  if (fault("format") && strcmp(key, "size") != 0 && strcmp(key, "fault") != 0) {
-    char text[256];
-    snprintf(text, sizeof text, "unknown parameter %s=%s", key, value);
+  bool is_size = strcmp(key, "size") == 0;
+  bool unknown = !is_size && strcmp(key, "fault") != 0;
+  /* %n would end this plugin: another rule's finding. */
+  bool no_size = is_size && (value[0] < '0' || value[0] > '9') && !strstr(value, "%n");
+  char text[256];
+  snprintf(text, sizeof text, "parameter %s=%.99s is of no use", key, value);
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-security"
+  if (unknown && fault("format-debug")) nbdkit_debug(text);
+  if ((unknown && fault("format")) || (no_size && fault("format-size"))) {
     nbdkit_error(text);
-#pragma GCC diagnostic pop
     return -1;
   }
+#pragma GCC diagnostic pop
   return disk_config(key, value);
 }
 

@@ -5,15 +5,28 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-const char* const choices[] = {"escape",          "shell",     "format",       "harm",
-                               "default-refused", "not-utf8",  "descriptions", "default-freed",
-                               "on-stack",        "name-kept", "long",         NULL};
+const char* const choices[] = {"escape",
+                               "shell",
+                               "format",
+                               "harm",
+                               "default-refused",
+                               "not-utf8",
+                               "descriptions",
+                               "default-freed",
+                               "on-stack",
+                               "name-kept",
+                               "long",
+                               "default-leaked",
+                               "description-leaked",
+                               "list-leaked",
+                               NULL};
 
 #define NAME "disk"
 
 static const char* directory; /* dir=: its files are exports, too */
 static const char* last_name;
 static unsigned failures;
+static char* volatile leaked;
 
 struct handle {
   int fd; /* -1: the disk in memory */
@@ -28,6 +41,7 @@ static int exports_config(const char* key, const char* value) {
 static int exports_list(int readonly, int is_tls, struct nbdkit_exports* exports) {
   (void)readonly;
   (void)is_tls;
+  if (fault("list-leaked")) leaked = strdup(NAME);
   return nbdkit_add_export(exports, NAME, fault("not-utf8") ? "gro\xdf" : "a disk");
 }
 
@@ -39,6 +53,7 @@ static const char* exports_default(int readonly, int is_tls) {
     free(name);
     return name;
   }
+  if (fault("default-leaked")) return leaked = strdup(NAME);
   return fault("default-refused") ? "another" : NAME;
 }
 
@@ -53,6 +68,7 @@ static const char* exports_description(void* handle) {
     return hide(text);
   }
   if (fault("not-utf8")) return NULL;
+  if (fault("description-leaked")) return leaked = strdup("a disk");
   return fault("descriptions") ? "another disk" : "a disk";
 }
 
@@ -113,7 +129,10 @@ static void* exports_open(int readonly) {
     /* %n and an unreadable %s would end this plugin: another rule's finding. */
     for (char* p = text; (p = strchr(p, '%')) != NULL; p += 2) {
       if (p[1] == '\0') break;
-      if (p[1] != 'd' && p[1] != '%') p[1] = '%';
+      if (strncmp(p, "%5%", 3) == 0)
+        p++;
+      else if (p[1] != 'd' && p[1] != '%')
+        p[1] = '%';
     }
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-security"

@@ -1,10 +1,29 @@
 /* faulty-extents: a disk that gets the map of its data wrong. */
 #include "fault.h"
 
-const char* const choices[] = {
-    "lie-small", "lie-tail",  "lie-neighbour", "after", "after-ignored", "gap",       "gap-ignored",
-    "overlap",   "bad-type",  "unaligned",     "empty", "window",        "end-error", "wrap",
-    "big-count", "hole-kept", "trimmed-zero",  "flip",  "silent",        "pieces",    NULL};
+const char* const choices[] = {"lie-small",
+                               "lie-tail",
+                               "lie-neighbour",
+                               "after",
+                               "after-ignored",
+                               "gap",
+                               "gap-ignored",
+                               "overlap",
+                               "bad-type",
+                               "unaligned",
+                               "empty",
+                               "window",
+                               "end-error",
+                               "wrap",
+                               "big-count",
+                               "hole-kept",
+                               "trimmed-zero",
+                               "flip",
+                               "silent",
+                               "pieces",
+                               "refused-lock",
+                               "refused-leak",
+                               NULL};
 
 static bool* written; /* per page: does it hold data? Otherwise it is a hole */
 static unsigned calls;
@@ -110,6 +129,24 @@ static bool answered_wrongly(uint32_t count, uint64_t offset, struct nbdkit_exte
   return true;
 }
 
+/* A map of runs that is drawn first and handed over then: what is taken for it is
+ * not given back where nbdkit has no memory for it. */
+static int careless(uint64_t page, uint64_t end, struct nbdkit_extents* extents) {
+  static pthread_mutex_t drawing = PTHREAD_MUTEX_INITIALIZER;
+  if (fault("refused-lock")) pthread_mutex_lock(&drawing);
+  uint32_t* types = malloc((size_t)(end - page) * sizeof *types);
+  if (types == NULL) abort();
+  for (uint64_t i = page; i < end; i++) types[i - page] = type_of(i);
+  for (uint64_t i = page; i < end; i++) {
+    if (add(extents, i * PAGE, PAGE, types[i - page]) == 0) continue;
+    if (fault("refused-lock")) free(types);
+    return -1;
+  }
+  free(types);
+  if (fault("refused-lock")) pthread_mutex_unlock(&drawing);
+  return 0;
+}
+
 static int extents_extents(void* handle, uint32_t count, uint64_t offset, uint32_t flags,
                            struct nbdkit_extents* extents) {
   int result;
@@ -117,6 +154,7 @@ static int extents_extents(void* handle, uint32_t count, uint64_t offset, uint32
   calls++;
   if (answered_wrongly(count, offset, extents, &result)) return result;
   uint64_t page = offset / PAGE, end = (offset + count - 1) / PAGE + 1;
+  if (fault("refused-lock") || fault("refused-leak")) return careless(page, end, extents);
   while (page < end) {
     uint64_t first = page;
     uint32_t type = type_of(page);

@@ -55,6 +55,7 @@ const char* const choices[] = {"crash-config",
                                "thread-exit-config",
                                "_exit-unload",
                                "abort-close",
+                               "crash-some",
                                NULL};
 
 /* At most this many children, however long the test lasts. */
@@ -176,6 +177,7 @@ static int64_t process_get_size(void* handle) {
 }
 
 static int process_pread(void* handle, void* buf, uint32_t count, uint64_t offset, uint32_t flags) {
+  if (fault("crash-some") && offset % PAGE > 4000) crash();
   at("pread");
   if (fault("loop-pread")) loop();
   if (fault("stack-overflow")) memset(buf, (int)overflow(0), count);

@@ -14,6 +14,7 @@
 const char* const choices[] = {"fd-connection",
                                "fd-read",
                                "fd-every-third",
+                               "fd-twice",
                                "memory-connection",
                                "memory-read",
                                "memory-write",
@@ -32,6 +33,9 @@ const char* const choices[] = {"fd-connection",
                                "replace-stdin",
                                "print-config",
                                "read-ready",
+                               "memory-start",
+                               "mapping-start",
+                               "fd-start",
                                NULL};
 
 /* No more than this many, whatever the test does: the machine is shared. */
@@ -39,6 +43,7 @@ const char* const choices[] = {"fd-connection",
 #define CHILD_LIMIT 300
 
 static unsigned visits, children, threads;
+static int inherited = -1;
 static void* volatile kept;
 static const struct rlimit small = {UINT64_C(1) << 40, RLIM_INFINITY};
 
@@ -49,20 +54,24 @@ static int resources_config_complete(void) {
   return 0;
 }
 
+static int leak_descriptor(void) {
+  if (open("/dev/null", O_RDONLY | O_CLOEXEC) != -1) return 0;
+  nbdkit_error("/dev/null: %m");
+  return -1;
+}
+
 static int resources_get_ready(void) {
   if (fault("read-ready")) getchar();
+  if (fault("memory-start")) kept = malloc(100);
+  if (fault("mapping-start"))
+    kept = mmap(NULL, 1 << 16, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (fault("fd-start") && leak_descriptor() == -1) return -1;
   return disk_get_ready();
 }
 
 static int resources_thread_model(void) {
   return fault("no-cloexec") ? NBDKIT_THREAD_MODEL_PARALLEL
                              : NBDKIT_THREAD_MODEL_SERIALIZE_ALL_REQUESTS;
-}
-
-static int leak_descriptor(void) {
-  if (open("/dev/null", O_RDONLY | O_CLOEXEC) != -1) return 0;
-  nbdkit_error("/dev/null: %m");
-  return -1;
 }
 
 static void leave_zombie(void) {
@@ -105,7 +114,7 @@ static int resources_after_fork(void) {
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, NULL);
   }
-  if (fault("no-cloexec") && open("/dev/zero", O_RDONLY) == -1) return -1;
+  if (fault("no-cloexec") && (inherited = open("/dev/zero", O_RDONLY)) == -1) return -1;
   if (fault("replace-stdin")) dup2(STDERR_FILENO, STDIN_FILENO);
   return 0;
 }
@@ -128,6 +137,11 @@ static void* resources_open(int readonly) {
 static int resources_pread(void* handle, void* buf, uint32_t count, uint64_t offset,
                            uint32_t flags) {
   if (fault("fd-read") && leak_descriptor() == -1) return -1;
+  if (fault("fd-twice")) {
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    close(fd);
+    close(fd);
+  }
   if (fault("memory-read")) kept = malloc(64);
   return disk_pread(handle, buf, count, offset, flags);
 }
@@ -139,6 +153,7 @@ static int resources_pwrite(void* handle, const void* buf, uint32_t count, uint6
 }
 
 static void resources_cleanup(void) {
+  if (inherited != -1) close(inherited);
   if (fault("zombie-last")) leave_zombie();
 }
 

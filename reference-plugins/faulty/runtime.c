@@ -4,51 +4,23 @@
  */
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
-#include <pthread.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
+#include "worker.h"
+
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_SERIALIZE_ALL_REQUESTS
 
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
-static pthread_t worker;
-static bool asked, answered, stopping;
-
-static void* work(void* unused) {
-  (void)unused;
-  pthread_mutex_lock(&mutex);
-  while (!stopping) {
-    if (asked) {
-      asked = false;
-      answered = true;
-      pthread_cond_broadcast(&changed);
-    }
-    pthread_cond_wait(&changed, &mutex);
-  }
-  pthread_mutex_unlock(&mutex);
-  return NULL;
-}
-
-__attribute__((constructor)) static void start(void) { pthread_create(&worker, NULL, work, NULL); }
+__attribute__((constructor)) static void start(void) { (void)start_worker(); }
 
 __attribute__((destructor)) static void stop(void) {
-  pthread_mutex_lock(&mutex);
-  stopping = true;
-  pthread_cond_broadcast(&changed);
-  pthread_mutex_unlock(&mutex);
+  tell_worker_to_stop();
   pthread_join(worker, NULL);
 }
 
 static void* runtime_open(int readonly) {
   (void)readonly;
-  pthread_mutex_lock(&mutex);
-  asked = true;
-  pthread_cond_broadcast(&changed);
-  while (!answered) pthread_cond_wait(&changed, &mutex);
-  answered = false;
-  pthread_mutex_unlock(&mutex);
+  ask_worker();
   return NBDKIT_HANDLE_NOT_NEEDED;
 }
 

@@ -6,7 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-const char* const choices[] = {"mapped", "zeroes", "short", "away-for-good", "limit", NULL};
+const char* const choices[] = {"mapped", "zeroes",        "short", "away-for-good",
+                               "limit",  "refusal-leaks", NULL};
 
 static char* filename; /* absolute */
 static int fd = -1;
@@ -95,6 +96,14 @@ static int shrunk_pwrite(void* handle, const void* buf, uint32_t count, uint64_t
 static void* shrunk_open(int readonly) {
   static bool gone;
   if (fault("away-for-good") && access(filename, F_OK) == -1) gone = true;
+  if (fault("refusal-leaks")) {
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (access(filename, F_OK) == -1) {
+      nbdkit_error("%s: %m", filename);
+      return NULL; /* and null is still open */
+    }
+    if (null >= 0) close(null);
+  }
   if (!gone) return disk_open(readonly);
   nbdkit_error("%s: %m", filename);
   return NULL;

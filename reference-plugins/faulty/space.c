@@ -1,29 +1,14 @@
 /* faulty-space: a disk that gets zeroing and trimming wrong. */
 #include "fault.h"
 
-const char* const choices[] = {"zero-nothing",
-                               "zero-ones",
-                               "zero-outward",
-                               "zero-inward",
-                               "zero-one-more",
-                               "zero-one-less",
-                               "zero-may-trim",
-                               "zero-4m",
-                               "zero-2g",
-                               "zero-stale-read",
-                               "zero-fua",
-                               "fast-errno",
-                               "fast-outside",
-                               "fast-nothing",
-                               "declined-outside",
-                               "declined-errno",
-                               "trim-outward",
-                               "trim-one-more",
-                               "trim-misplaced",
-                               "trim-2g",
-                               "trim-error",
-                               "trim-others",
-                               NULL};
+const char* const choices[] = {"zero-nothing",    "zero-ones",     "zero-outward",
+                               "zero-inward",     "zero-one-more", "zero-one-less",
+                               "zero-may-trim",   "zero-4m",       "zero-2g",
+                               "zero-stale-read", "zero-fua",      "fast-errno",
+                               "fast-outside",    "fast-nothing",  "declined-outside",
+                               "declined-errno",  "trim-outward",  "trim-one-more",
+                               "trim-misplaced",  "trim-2g",       "trim-error",
+                               "trim-others",     "two",           NULL};
 
 #define MIB (UINT64_C(1024) * 1024)
 
@@ -32,6 +17,8 @@ static struct {
   uint64_t offset;
   uint8_t bytes[512];
 } last_read;
+
+#define SECTION (UINT64_C(64) * 1024)
 
 static uint64_t trimmed, trimmed_end; /* the last trim, until something is written */
 
@@ -55,6 +42,9 @@ static int space_pwrite(void* handle, const void* buf, uint32_t count, uint64_t 
                         uint32_t flags) {
   last_read.valid = false; /* the write path remembers what .zero forgets */
   if (offset < trimmed_end && trimmed < offset + count) trimmed_end = 0;
+  /* The other fault of two: what goes beyond a section is lost. */
+  if (fault("two") && offset % SECTION + count > SECTION)
+    count = (uint32_t)(SECTION - offset % SECTION);
   return disk_pwrite(handle, buf, count, offset, flags);
 }
 
@@ -83,7 +73,7 @@ static int space_zero(void* handle, uint32_t count, uint64_t offset, uint32_t fl
     nbdkit_set_error(EOPNOTSUPP);
     return -1;
   }
-  if (fault("zero-nothing")) return 0;
+  if (fault("zero-nothing") || fault("two")) return 0;
   if (fault("zero-may-trim") && (flags & NBDKIT_FLAG_MAY_TRIM)) return 0;
   if (fault("zero-fua") && (flags & NBDKIT_FLAG_FUA)) return 0;
   if (fault("zero-ones") && count <= MIB) {

@@ -18,7 +18,6 @@ import os
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -27,10 +26,9 @@ import time
 import tomllib
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-
-
-class Skip(Exception):
-    """The row cannot run on this machine."""
+sys.path.insert(0, os.path.join(HERE, "..", "..", "scripts"))
+from runner.materials import Materials, Unavailable  # noqa: E402
+from runner.packaged import installed_plugins, plugin_directory  # noqa: E402
 
 
 def installed(plugins, name):
@@ -38,129 +36,13 @@ def installed(plugins, name):
                for end in (".so", ""))
 
 
-def plugin_directory():
-    nbdkit = shutil.which("nbdkit") or shutil.which("nbdkit", path="/usr/sbin:/usr/local/sbin")
-    if not nbdkit:
-        return None
-    config = subprocess.run([nbdkit, "--dump-config"], capture_output=True, text=True).stdout
-    found = re.search(r"^plugindir=(.*)$", config, re.MULTILINE)
-    return found.group(1) if found else None
-
-
-def bytes_of(text):
-    units = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-    return int(text[:-1]) * units[text[-1]] if text[-1] in units else int(text)
-
-
-def pattern_block(number):
-    """512 bytes that no other block has, never zero."""
-    return b"".join((number * 64 + i + 1).to_bytes(8, "little") for i in range(64))
-
-
-def listens(path):
-    """Whether a server answers there: the socket exists a moment before it does."""
-    with socket.socket(socket.AF_UNIX) as client:
-        try:
-            client.connect(path)
-            return True
-        except OSError:
-            return False
-
-
-class Materials:
-    """What the placeholders of a row stand for: files in a directory of its own."""
-
-    def __init__(self, directory, plugins):
-        self.directory = directory
-        self.plugins = plugins
-        self.count = 0
-        self.servers = []
-
-    def _path(self, name):
-        self.count += 1
-        path = os.path.join(self.directory, f"{self.count}-{name}")
-        return path
-
-    def file(self, size):
-        """A file full of data."""
-        path = self._path("file.img")
-        length = bytes_of(size)
-        with open(path, "wb") as out:
-            for number in range((length + 511) // 512):
-                out.write(pattern_block(number)[:length - number * 512])
-        return path
-
-    def sparse(self, size):
-        """A file with a little data at the start, in the middle and at the end."""
-        path = self._path("sparse.img")
-        length = bytes_of(size)
-        with open(path, "wb") as out:
-            out.truncate(length)
-            for place in (0, length // 2, length - 65536):
-                out.seek(place)
-                out.write(b"".join(pattern_block(n) for n in range(128)))
-        return path
-
-    def tree(self, _):
-        """A directory with some files."""
-        path = self._path("tree")
-        os.makedirs(os.path.join(path, "below"))
-        for name, length in (("HELLO.TXT", 6), ("EMPTY", 0), ("below/DATA.BIN", 100_001)):
-            with open(os.path.join(path, name), "wb") as out:
-                out.write(b"".join(pattern_block(n) for n in range(length // 512 + 1))[:length])
-        return path
-
-    def directory_of_disks(self, _):
-        path = self._path("disks")
-        os.makedirs(path)
-        for name in ("one.img", "two.img"):
-            with open(os.path.join(path, name), "wb") as out:
-                out.write(b"".join(pattern_block(n) for n in range(300)))
-        return path
-
-    def empty_directory(self, _):
-        path = self._path("empty")
-        os.makedirs(path)
-        return path
-
-    def script(self, name):
-        return os.path.join(HERE, "scripts", name)
-
-    def plugin(self, name):
-        return os.path.join(self.plugins, f"nbdkit-{name}-plugin")
-
-    def server(self, command):
-        """An nbdkit of our own, on a unix socket."""
-        path = self._path("sock")
-        server = subprocess.Popen(
-            ["nbdkit", "-f", "-U", path, *shlex.split(command)],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self.servers.append(server)
-        while not listens(path):
-            if server.poll() is not None:
-                raise Skip(f"nbdkit {command} does not start")
-            time.sleep(0.01)
-        return path
-
-    def expand(self, text):
-        kinds = {"FILE": self.file, "SPARSE": self.sparse, "TREE": self.tree,
-                 "DISKS": self.directory_of_disks, "EMPTY": self.empty_directory,
-                 "SCRIPT": self.script, "PLUGIN": self.plugin, "SERVER": self.server}
-        return re.sub(r"@([A-Z]+)(?::([^@]*))?@", lambda m: kinds[m[1]](m[2]), text)
-
-    def close(self):
-        for server in self.servers:
-            server.terminate()
-            server.wait()
-
-
 def run_row(row, options):
     words = shlex.split(row["run"])
     if not installed(options.plugins, words[0]):
-        raise Skip(f"the {words[0]} plugin is not installed")
+        raise Unavailable(f"the {words[0]} plugin is not installed")
     for tool in row.get("needs", []):
         if not shutil.which(tool, path=os.environ["PATH"] + ":/usr/sbin:/sbin"):
-            raise Skip(f"{tool} is not installed")
+            raise Unavailable(f"{tool} is not installed")
     directory = tempfile.mkdtemp(prefix="nbdcheck-packaged-")
     materials = Materials(directory, options.plugins)
     try:
@@ -257,8 +139,7 @@ class Table:
 
 def forgotten(document, plugins):
     """Installed plugins that no row runs and no line excludes."""
-    names = {match[1] for name in os.listdir(plugins)
-             if (match := re.fullmatch(r"nbdkit-(.+)-plugin(?:\.so)?", name))}
+    names = set(installed_plugins(plugins))
     known = {shlex.split(row["run"])[0] for row in document["row"]}
     known |= {match for row in document["row"] for match in re.findall(r"@PLUGIN:(\w+)@", row["run"])}
     return sorted(names - known - {line["plugin"] for line in document["excluded"]})
@@ -323,7 +204,7 @@ def main():
     def one(row):
         try:
             report, output = run_row(row, options)
-        except Skip as reason:
+        except Unavailable as reason:
             table.skipped(row, str(reason))
         else:
             table.finished(row, report, output, differences(row, report))

@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-const char* const choices[] = {"any", "none", NULL};
+const char* const choices[] = {"any", "none", "template", NULL};
 
 static int directory = -1;
 static char* newest; /* our own copy of the name that was asked for last */
@@ -55,6 +55,13 @@ static const char* exports_description(void* handle) {
 
 static bool plain(const char* name) { return name[0] && name[0] != '.' && !strchr(name, '/'); }
 
+/* In a template %% stands for %, and any other % for itself. */
+static void fill_in(char* name) {
+  char* to = name;
+  for (const char* p = name; *p; p += p[0] == '%' && p[1] == '%' ? 2 : 1) *to++ = *p;
+  *to = '\0';
+}
+
 static void* exports_open(int readonly) {
   (void)readonly;
   const char* name = nbdkit_export_name();
@@ -65,6 +72,7 @@ static void* exports_open(int readonly) {
     nbdkit_error("no memory");
     goto failed;
   }
+  if (chosen("template")) fill_in(copy);
   disk_lock();
   free(newest);
   newest = copy;
@@ -76,7 +84,13 @@ static void* exports_open(int readonly) {
   if (plain(name)) h->fd = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
   if (h->fd >= 0 && fstat(h->fd, &st) == 0 && S_ISREG(st.st_mode)) return h;
   if (h->fd >= 0) close(h->fd);
-  nbdkit_error("there is no export %s", name);
+  if (chosen("template")) {
+    disk_lock(); /* another open may take the place of it */
+    nbdkit_error("the template makes %s, and there is no such export", newest);
+    disk_unlock();
+  } else {
+    nbdkit_error("there is no export %s", name);
+  }
 
 failed:
   free(h);

@@ -12,13 +12,14 @@
  *   hole-only   holes that do not claim to read as zeroes
  *   zero-only   zeroes that do not claim to be holes
  *   late        a page becomes data as soon as it is touched, and stays it
+ *   abort       ends the process where nbdkit has no memory for the map
  *   off         .can_extents says no although .extents is there
  */
 #include "mode.h"
 
-const char* const choices[] = {"coarse",    "whole",      "one",   "from-start",
-                               "to-end",    "ignore-one", "split", "hole-only",
-                               "zero-only", "late",       "off",   NULL};
+const char* const choices[] = {"coarse",     "whole", "one",       "from-start", "to-end",
+                               "ignore-one", "split", "hole-only", "zero-only",  "late",
+                               "abort",      "off",   NULL};
 
 #define COARSE (UINT64_C(64) * 1024)
 
@@ -94,6 +95,7 @@ static uint32_t type_of(uint64_t page) {
 
 static int add(struct nbdkit_extents* extents, uint64_t offset, uint64_t length, uint32_t type) {
   if (nbdkit_add_extent(extents, offset, length, type) == 0) return 0;
+  if (mode("abort")) abort();
   nbdkit_set_error(errno); /* nbdkit_add_extent has said why */
   return -1;
 }

@@ -31,6 +31,8 @@ static char** journal;
 static size_t journal_used, journal_room;
 static char temporary[4096];
 static pid_t loaded_as;
+static char* labels[64]; /* label=: all that were given */
+static size_t label_count;
 
 static void* work(void* unused) {
   (void)unused;
@@ -108,6 +110,18 @@ static void guest_load(void) {
   signal(SIGTERM, on_signal);
   signal(SIGINT, SIG_IGN);
   loaded_as = getpid();
+}
+
+static int guest_config(const char* key, const char* value) {
+  if (strcmp(key, "label") != 0) return disk_config(key, value);
+  if (label_count == sizeof labels / sizeof labels[0]) {
+    nbdkit_error("too many labels");
+    return -1;
+  }
+  labels[label_count] = strdup(value);
+  if (labels[label_count++]) return 0;
+  nbdkit_error("strdup: %m");
+  return -1;
 }
 
 static int guest_config_complete(void) {
@@ -204,6 +218,7 @@ static void guest_unload(void) {
     if (cached[i] > 0) close(cached[i]);
   for (unsigned i = 0; i < 1024; i++) free(blocks[i]);
   free(journal);
+  while (label_count > 0) free(labels[--label_count]);
   disk_unload();
 }
 
@@ -212,9 +227,9 @@ static struct nbdkit_plugin plugin = {
     .version = "0.1.0",
     .load = guest_load,
     .unload = guest_unload,
-    .config = disk_config,
+    .config = guest_config,
     .config_complete = guest_config_complete,
-    .config_help = DISK_CONFIG_HELP,
+    .config_help = DISK_CONFIG_HELP "\nlabel=<TEXT>  What to call it; may be given several times.",
     .get_ready = disk_get_ready,
     .after_fork = guest_after_fork,
     .cleanup = guest_cleanup,

@@ -11,7 +11,7 @@ import nbd
 
 from served import SCRIPTS, serve, verdict
 
-with serve("ruby", os.path.join(SCRIPTS, "disk.rb"), "size=65536") as nbdkit:
+with serve("ruby", os.path.join(SCRIPTS, "ruby", "disk.rb"), "size=65536") as nbdkit:
     try:
         nbdkit.connect()
     except nbd.Error as error:

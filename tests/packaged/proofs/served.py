@@ -10,7 +10,8 @@ import time
 
 import nbd  # python3-libnbd
 
-SCRIPTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "scripts")
+SCRIPTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, os.pardir, os.pardir,
+                       "reference-plugins")
 
 
 class Served:
@@ -55,12 +56,14 @@ def serve(*arguments, files=()):
             with open(os.path.join(directory, name), "wb") as out:
                 out.write(contents)
         socket = os.path.join(directory, "socket")
+        ready = os.path.join(directory, "pid")  # written when it listens
         log = os.path.join(directory, "log")
         with open(log, "wb") as err:
-            process = subprocess.Popen(["nbdkit", "-f", "-U", socket, *arguments], cwd=directory,
-                                       stdin=subprocess.DEVNULL, stdout=err, stderr=err)
+            process = subprocess.Popen(["nbdkit", "-f", "-U", socket, "-P", ready, *arguments],
+                                       cwd=directory, stdin=subprocess.DEVNULL, stdout=err,
+                                       stderr=err)
         try:
-            while not os.path.exists(socket) and process.poll() is None:
+            while not os.path.exists(ready) and process.poll() is None:
                 time.sleep(0.01)
             yield Served(process, socket, log)
         finally:

@@ -11,7 +11,7 @@ import nbd
 
 from served import SCRIPTS, serve, verdict
 
-script = os.path.join(SCRIPTS, "disk.tcl")
+script = os.path.join(SCRIPTS, "tcl", "filedisk.tcl")
 with serve("tcl", script, "file=disk", files=[("disk", b"\1" * 4096)]) as nbdkit:
     client = nbdkit.connect()
     client.pread(512, 0)

@@ -23,6 +23,15 @@ sub open
 
 sub get_size { return $size; }
 
+# Without these nbdkit's Perl plugin announces none of them, whatever the script has.
+sub can_write { return 1; }
+sub can_flush { return 1; }
+sub can_trim { return 1; }
+sub can_zero { return 1; }
+
+# Any connection sees what another one wrote at once.
+sub can_multi_conn { return 1; }
+
 sub pread
 {
     my ($h, $count, $offset, $flags) = @_;

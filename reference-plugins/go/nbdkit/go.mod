@@ -1,0 +1,3 @@
+module nbdcheck/nbdkit
+
+go 1.19

@@ -1,0 +1,7 @@
+module nbdcheck/plugins
+
+go 1.19
+
+require nbdcheck/nbdkit v0.0.0
+
+replace nbdcheck/nbdkit => ../nbdkit
