@@ -1,0 +1,1 @@
+//! Where a plugin in Rust would be.
