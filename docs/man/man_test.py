@@ -1,6 +1,6 @@
-"""The manual pages render without a warning, and nbdcheck(1) knows every option.
+"""The manual pages render without a warning, and know every option.
 
-    man_test.py DIRECTORY_OF_THE_PAGES NBDCHECK
+    man_test.py DIRECTORY_OF_THE_PAGES NBDCHECK NBDCHECK-RUN
 """
 
 import pathlib
@@ -11,7 +11,7 @@ import sys
 import unittest
 
 pages = pathlib.Path()  # set below
-nbdcheck = ""
+nbdcheck = runner = ""
 
 
 def run_it(*command):
@@ -32,6 +32,7 @@ class Man(unittest.TestCase):
         if not shutil.which("groff"):
             self.skipTest("groff is not installed")
         self.assertIn("EXIT STATUS", self.rendered("nbdcheck.1"))
+        self.assertIn("EXIT STATUS", self.rendered("nbdcheck-run.1"))
         text = self.rendered("nbdcheck-rules.7")
         for rule in run_it(nbdcheck, "list", "--rules").stdout.splitlines():
             self.assertIn(f"\n   {rule.split()[0]}\n", text)
@@ -41,7 +42,7 @@ class Man(unittest.TestCase):
     def test_mandoc_has_nothing_to_say(self):
         if not shutil.which("mandoc"):
             self.skipTest("mandoc is not installed")
-        for name in ("nbdcheck.1", "nbdcheck-rules.7"):
+        for name in ("nbdcheck.1", "nbdcheck-run.1", "nbdcheck-rules.7"):
             done = run_it("mandoc", "-T", "lint", "-W", "warning", pages / name)
             self.assertEqual((done.stdout, done.stderr), ("", ""))
 
@@ -51,7 +52,16 @@ class Man(unittest.TestCase):
         page = page.replace("gdb --args", "gdb")
         self.assertEqual(options(page), options(run_it(nbdcheck, "--help").stdout))
 
+    def test_options_of_the_runner_are_those_of_its_help(self):
+        page = (pages / "nbdcheck-run.1").read_text(encoding="utf-8").replace("\\-", "-")
+        helps = [run_it(sys.executable, runner, *command, "--help").stdout
+                 for command in ((), ("report",), ("bisect",))]
+        # The default of bisect's --command has options of nbdcheck.
+        helps[2] = helps[2].partition("Default --command:")[0]
+        self.assertEqual(options(page.replace("--sbatch=--partition", "--sbatch")),
+                         options("".join(helps)))
+
 
 if __name__ == "__main__":
-    pages, nbdcheck = pathlib.Path(sys.argv.pop(1)), sys.argv.pop(1)
+    pages, nbdcheck, runner = pathlib.Path(sys.argv.pop(1)), sys.argv.pop(1), sys.argv.pop(1)
     unittest.main()
