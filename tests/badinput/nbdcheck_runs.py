@@ -23,6 +23,11 @@ def main():
     if len(sys.argv) < 2:
         sys.exit(f"usage: {sys.argv[0]} BUILD_DIRECTORY [unittest options]")
     build = pathlib.Path(sys.argv.pop(1)).resolve()
+    # Whoever runs the tests in the background may have had signals ignored, and
+    # what is ignored stays so in all that is started.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     unittest.main(module="__main__")
 
 
@@ -47,6 +52,18 @@ def processes_with(mark):
         except OSError:
             pass
     return found
+
+
+def described(process):
+    """What a process is and what it is doing, for a failure's message."""
+    parts = [str(process)]
+    for name in ("cmdline", "stat", "wchan"):
+        try:
+            text = pathlib.Path(f"/proc/{process}/{name}").read_text(errors="replace")
+            parts.append(text.replace("\0", " ").strip())
+        except OSError as error:
+            parts.append(f"{name}: {error.strerror}")
+    return " | ".join(parts)
 
 
 class Case(unittest.TestCase):
@@ -96,13 +113,13 @@ class Case(unittest.TestCase):
         self.assert_no_process()
         self.assertEqual(sorted(os.listdir(self.scratch)), [])
 
-    def assert_no_process(self, patience=5.0):
+    def assert_no_process(self, patience=30):
+        """What was killed may wait for a slow disk before it is gone; what was left stays."""
         deadline = time.monotonic() + patience
-        while processes_with(self.mark) and time.monotonic() < deadline:
+        while (left := processes_with(self.mark)) and time.monotonic() < deadline:
             time.sleep(0.05)
-        left = processes_with(self.mark)
-        names = [pathlib.Path(f"/proc/{p}/cmdline").read_text() for p in left]
-        self.assertEqual(names, [], "these processes are still there")
+        self.assertEqual([described(process) for process in left], [],
+                         f"these processes are still there after {patience} s")
 
     def assert_refused(self, done, *words, code=2):
         """One clear line on stderr, nothing on stdout, the right exit code."""

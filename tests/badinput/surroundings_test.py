@@ -69,7 +69,7 @@ class Reports(Case):
                             *RAM_DISK) as process:
                 time.sleep(0.5)
                 process.send_signal(number)
-                process.communicate(timeout=10)
+                process.communicate(timeout=nbdcheck_runs.LIMIT)
             self.assertEqual(path.read_text(), "old")
             self.assertEqual(os.listdir(self.work), ["report.json"])
 
@@ -202,6 +202,20 @@ class Surroundings(Case):
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, signal.SIGUSR1})
         self.assert_verdict(self.check(preexec_fn=deaf), 0)
 
+    def test_what_is_ignored_does_not_end_it(self):
+        """The terminal is closed, and Ctrl-C typed, over what nohup or a script's "&" runs."""
+        def deaf():
+            for number in (signal.SIGINT, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN)
+        with self.start(*QUICK, plugin("ramdisk"), *RAM_DISK, preexec_fn=deaf) as process:
+            for _ in range(5):
+                time.sleep(0.1)
+                for number in (signal.SIGINT, signal.SIGHUP):
+                    process.send_signal(number)
+            out, errors = process.communicate(timeout=nbdcheck_runs.LIMIT)
+        self.assertEqual(process.returncode, 0, out + errors)
+        self.assert_clean()
+
 
 class Interrupted(Case):
     def interrupt(self, number, name="ramdisk", arguments=RAM_DISK, after=0.6, options=("--time=60",)):
@@ -209,7 +223,7 @@ class Interrupted(Case):
             time.sleep(after)
             self.assertIsNone(process.poll(), "it ended by itself")
             process.send_signal(number)
-            process.communicate(timeout=20)
+            process.communicate(timeout=nbdcheck_runs.LIMIT)
             return process.returncode
 
     def test_nothing_is_left(self):
@@ -218,6 +232,17 @@ class Interrupted(Case):
                 with self.subTest(signal=number, after=after):
                     self.assertEqual(self.interrupt(number, after=after), -number)
                     self.assert_clean()
+
+    def test_while_the_scratch_directory_is_made(self):
+        self.environment["LD_PRELOAD"] = str(nbdcheck_runs.build / "tests" / "interrupted_mkdtemp.so")
+        # The runtime of AddressSanitizer wants to be the first of all libraries.
+        self.environment["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + \
+            ":verify_asan_link_order=0"
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            with self.subTest(signal=number):
+                self.environment["INTERRUPTED_BY"] = str(int(number))
+                self.assertEqual(self.run_it(plugin("ramdisk"), *RAM_DISK).returncode, -number)
+                self.assert_clean()
 
     def test_killed(self):
         for _ in range(3):
@@ -257,11 +282,19 @@ class UsersFiles(Case):
             with self.start("--time=60", "file", image) as process:
                 time.sleep(0.7)
                 process.send_signal(number)
-                process.communicate(timeout=20)
+                process.communicate(timeout=nbdcheck_runs.LIMIT)
             self.assertEqual(image.read_bytes(), content)
             self.assert_no_process()
         shutil.rmtree(self.scratch)
         self.scratch.mkdir()
+
+
+class OneClient(Case):
+    def test_who_quits_with_its_first_client_is_not_blamed(self):
+        done = self.run_it(*QUICK, plugin("legal-log"), "mode=once")
+        self.assert_verdict(done, 4)
+        self.assertIn("nbdkit_shutdown", done.stdout)
+        self.assertNotIn("MUST", done.stdout)
 
 
 class HostilePlugins(Case):

@@ -113,6 +113,17 @@ class NotAPlugin(Case):
                 self.assertLess(len(whole) // 3 if done.returncode == 0 else 0, length)
 
 
+class NoSuchExport(Case):
+    def test_there_is_no_default_export(self):
+        (self.work / "disks").mkdir()
+        (self.work / "disks" / "disk").write_bytes(bytes(65536))
+        words = QUICK, plugin("legal-exports"), "mode=none", f"dir={self.work / 'disks'}"
+        done = self.run_it(*words[0], *words[1:])
+        self.assert_verdict(done, 4)
+        self.assertIn("--exportname=NAME", done.stdout)
+        self.assert_verdict(self.run_it(*words[0], "--exportname=disk", *words[1:]), 0)
+
+
 class BadOptions(Case):
     def refused(self, *arguments, words=()):
         self.assert_refused(self.run_it(*arguments), *words)

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """The plugin in process and in the real nbdkit: equal, whatever the plugin.
 
-  run.py --nbdcheck=PATH --plugins=DIRECTORY [--packaged=DIRECTORY] [--time=SECONDS]
+  run.py --nbdcheck=PATH --plugins=DIRECTORY [--packaged=DIRECTORY] [--time=SECONDS] [--seed=N]
          [--list=reference|packaged] [--only=REGEX] [--shard=I/N] [--verbose]
 
 Runs the differential checks on all correct reference plugins
@@ -27,12 +27,16 @@ import time
 import tomllib
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.dont_write_bytecode = True  # nothing is left in the source tree
+sys.path.insert(0, str(ROOT / "scripts"))
+import reference_plugins  # noqa: E402  (found by the line above)
 
 ZSTD = "memory that is not set decides what .extents of allocator=zstd says, or crashes"
 SPARSE_RANDOM = "unaligned reads of sparse-random differ, in both servers"
 NULL = "null forgets what is written, in both servers"
 FULL = "full fails without nbdkit_error, in both servers"
 SPLIT = ".extents of split crashes, in both servers"
+TCL = "a channel that is open when nbdkit stops makes Tcl abort, in both servers"
 RUBY = "the ruby interpreter crashes at the first connection, in both servers"
 
 # Row: why its checks need not pass.
@@ -41,9 +45,10 @@ EXPLAINED = {
     "sparse-random-1M": SPARSE_RANDOM, "sparse-random-16G": SPARSE_RANDOM,
     "null-1M": NULL, "null-huge": NULL, "full-1M": FULL, "full-huge": FULL,
     "split": SPLIT, "split-1T": SPLIT, "ruby": RUBY, "ruby-odd": RUBY,
+    "tcl": TCL, "tcl-1T": TCL,
 }
 # The checks that these may spoil; the others have to pass.
-SPOILT = ("differential.random", "start")
+SPOILT = ("differential.random", "differential.concurrent", "start")
 
 
 def load(name, path):
@@ -58,19 +63,23 @@ packaged = load("packaged", ROOT / "tests" / "packaged" / "run.py")
 
 class Reference:
     def __init__(self, fields, options):
-        self.name = " ".join((fields[0], fields[1], fields[2])).strip()
+        self.name = " ".join((fields[0], fields[1].replace(reference_plugins.SCRIPT, ""),
+                              fields[2])).strip()
         self.fields = fields
         self.options = options
 
     def words(self, scratch):
+        plugin, arguments = self.fields[0], self.fields[1].split()
+        if reason := reference_plugins.why_not(self.options.plugins, plugin, arguments):
+            raise packaged.Unavailable(reason)
         disk = scratch / "disk.img"
         disk.write_bytes(bytes(range(256)) * (3 << 12))
         (scratch / "disks").mkdir()
         (scratch / "disks" / "disk").write_bytes(bytes(range(256)) * 4096)
         yield from self.fields[2].split()
-        yield str(self.options.plugins / f"{self.fields[0]}.so")
-        for argument in self.fields[1].split():
-            yield argument.replace("@FILE@", str(disk)).replace("@DIR@", str(scratch / "disks"))
+        yield reference_plugins.plugin_word(self.options.plugins, plugin, arguments)
+        for argument in arguments:
+            yield reference_plugins.expand(argument, {"FILE": disk, "DIR": scratch / "disks"})
 
     def close(self):
         pass
@@ -86,10 +95,10 @@ class Packaged:
     def words(self, scratch):
         words = shlex.split(self.row["run"])
         if not packaged.installed(self.options.packaged, words[0]):
-            raise packaged.Skip(f"the {words[0]} plugin is not installed")
+            raise packaged.Unavailable(f"the {words[0]} plugin is not installed")
         for tool in self.row.get("needs", []):
             if not shutil.which(tool, path=os.environ["PATH"] + ":/usr/sbin:/sbin"):
-                raise packaged.Skip(f"{tool} is not installed")
+                raise packaged.Unavailable(f"{tool} is not installed")
         self.materials = packaged.Materials(str(scratch), self.options.packaged)
         # Which checks are to run is said below.
         yield from (word for word in shlex.split(self.row.get("options", ""))
@@ -114,22 +123,26 @@ def rows(options):
 
 
 def run(row, options):
-    """[(check, status, reason, compared)], and the findings."""
+    """[(check, status, reason, compared)], and what there is to show of them."""
     scratch = pathlib.Path(tempfile.mkdtemp(prefix="nbdcheck-differential-"))
     try:
-        report = scratch / "report.json"
+        report, printed = scratch / "report.json", scratch / "printed"
         command = [options.nbdcheck, "--profile=standard", "--only=^differential\\.", "--jobs=1",
-                   f"--time={options.time}", f"--report=json:{report}",
+                   f"--time={options.time}", f"--seed={options.seed}", f"--report=json:{report}",
                    f"--artifacts={scratch}/artifacts", *row.words(scratch)]
-        subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                       stderr=subprocess.DEVNULL, cwd=scratch, timeout=120, check=False)
+        with open(printed, "wb") as output:
+            code = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                                  cwd=scratch, check=False).returncode
+        if not report.exists():
+            return ([("start", "unknown", f"exit code {code} and no report", 0)],
+                    [printed.read_text(encoding="utf-8", errors="replace").splitlines()])
         contents = json.loads(report.read_text(encoding="utf-8"))
         checks = [(c["id"], c["status"], c["reason"] or "", c["operations"])
                   for c in contents["checks"]]
         if not checks:
             checks = [("start", "unknown", contents["error"] or contents["verdict"], 0)]
         return checks, [(f["rule"], f["message"], *f["details"]) for f in contents["findings"]]
-    except packaged.Skip as reason:
+    except packaged.Unavailable as reason:
         return [("start", "skipped", str(reason), 0)], []
     finally:
         row.close()
@@ -142,6 +155,7 @@ def main():
     parser.add_argument("--plugins", required=True, type=lambda p: pathlib.Path(p).resolve())
     parser.add_argument("--packaged", default=packaged.plugin_directory())
     parser.add_argument("--time", default="0.15", help="seconds of random requests a row")
+    parser.add_argument("--seed", default="1")
     parser.add_argument("--list", choices=("reference", "packaged", "both"), default="both")
     parser.add_argument("--only", default="", help="rows that match this regular expression")
     parser.add_argument("--shard", default="1/1", help="I/N: every Nth row, from the Ith on")

@@ -84,7 +84,9 @@ std::vector<std::string> arguments(const Scratch& scratch, const std::string& ou
 class Nbdkit {
  public:
   Nbdkit(const std::string& socket, const std::vector<std::string>& plugin_arguments) {
-    std::vector<std::string> words{NBDKIT_PROGRAM, "-f", "-U", socket, PROBE_PLUGIN};
+    // Written when it listens; the socket is there a moment earlier.
+    const std::string ready = socket + ".pid";
+    std::vector<std::string> words{NBDKIT_PROGRAM, "-f", "-U", socket, "-P", ready, PROBE_PLUGIN};
     words.insert(words.end(), plugin_arguments.begin(), plugin_arguments.end());
     std::vector<char*> argv;
     for (std::string& word : words) argv.push_back(word.data());
@@ -97,7 +99,7 @@ class Nbdkit {
       execv(argv[0], argv.data());
       _exit(127);
     }
-    while (!std::filesystem::exists(socket) && !ended()) pause_briefly();
+    while (!std::filesystem::exists(ready) && !ended()) pause_briefly();
   }
   ~Nbdkit() { stop(); }
   Nbdkit(const Nbdkit&) = delete;

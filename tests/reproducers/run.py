@@ -7,7 +7,8 @@ For each line of reference-plugins/faulty.txt: the script of its finding must
 show the fault on the real nbdkit, and must not show it on the correct twin, the
 same plugin with fault=none.  Lines whose finding has no script are counted, by
 the reason nbdcheck gives.  NOT_SEEN names the lines of which the real nbdkit
-shows nothing, and why.  77: nbdkit or libnbd's Python module is not installed.
+shows nothing, and why.  Plugins that the build left out (plugins/NAME.not-built) are
+not looked at.  77: nbdkit or libnbd's Python module is not installed.
 """
 import argparse
 import collections
@@ -22,6 +23,10 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.dont_write_bytecode = True  # nothing is left in the source tree
+sys.path.insert(0, str(ROOT / "scripts"))
+import reference_plugins  # noqa: E402  (found by the line above)
+
 PYTHON = "/usr/bin/python3"
 SHOWN, NOT_SHOWN = 1, 0
 
@@ -46,8 +51,14 @@ NOT_SEEN = {
 }
 
 
-def lines(path):
+def lines(path, long):
+    """Those of the sections that take long, or of the others."""
+    section = ""
     for text in path.read_text(encoding="utf-8").splitlines():
+        if text.startswith("["):
+            section = text.strip("[]")
+        if section.startswith("long: ") != long:
+            continue
         fields = [field.strip() for field in text.split("|")]
         if len(fields) >= 2 and not text.startswith("#"):
             yield fields[0], fields[1], fields[2].split() if len(fields) > 2 else []
@@ -64,7 +75,7 @@ class Files:
             out.write(bytes(range(256)) * 4096)
 
     def expand(self, text):
-        return text.replace("@FILE@", self.file).replace("@DIR@", self.directory)
+        return reference_plugins.expand(text, {"FILE": self.file, "DIR": self.directory})
 
 
 def twin(script, plugin):
@@ -90,13 +101,16 @@ def look(number, line, files, options, scratch):
     """(kind, words): kind is shown, silent, no script or WRONG."""
     call, rule, also = line
     plugin, *arguments = call.split()
+    if reason := reference_plugins.why_not(options.plugins, plugin, arguments):
+        return "not run", reason
     report = scratch / f"{number}.json"
     chosen = []
     # Its own checks find it soonest; now and then it takes another's.
     for only in (f"--only=^{rule}$", "--only=."):
         command = [options.nbdcheck, "--profile=quick", "--jobs=1", "--quiet", "--timeout=3",
                    only, f"--report=json:{report}", f"--artifacts={scratch}/{number}",
-                   str(options.plugins / f"{plugin}.so"), *map(files.expand, arguments)]
+                   reference_plugins.plugin_word(options.plugins, plugin, arguments),
+                   *map(files.expand, arguments)]
         subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                        stderr=subprocess.DEVNULL, timeout=300, check=False)
         findings = json.loads(report.read_text(encoding="utf-8"))["findings"]
@@ -127,6 +141,7 @@ def main():
     parser.add_argument("--only", default=VISIBLE, help="lines or rules that match")
     parser.add_argument("--shard", default="1/1", help="I/N: every Nth line, from the Ith on")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--long", action="store_true", help="the sections that take long")
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
     options.nbdkit = shutil.which("nbdkit") or shutil.which("nbdkit", path="/usr/sbin")
@@ -135,7 +150,7 @@ def main():
         print("nbdkit or libnbd's Python module is not installed: nothing is shown")
         return 77
     index, count = map(int, options.shard.split("/"))
-    chosen = [line for line in lines(ROOT / "reference-plugins" / "faulty.txt")
+    chosen = [line for line in lines(ROOT / "reference-plugins" / "faulty.txt", options.long)
               if re.search(options.only, line[0]) or re.search(options.only, line[1])]
     chosen = chosen[index - 1::count]
     kinds, reasons, wrong = collections.Counter(), collections.Counter(), 0

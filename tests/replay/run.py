@@ -1,0 +1,66 @@
+#!/usr/bin/python3
+"""What stepping found is found again, every time.
+
+  run.py --nbdcheck=PATH --plugins=DIRECTORY
+
+Runs concurrency.step on plugins with a race, one that leaves wrong data, one
+that crashes, and some that show at first use or with lazy memory, and replays
+each plan REPEAT times.  On the plugin without the fault the plans show nothing.
+"""
+import argparse
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+FAULTS = (
+    ("faulty-races-cache", "double-insert"),
+    ("faulty-races-store", "trim-free"),
+    ("faulty-races-life", "lazy"),
+    ("faulty-races-store", "recheck"),
+)
+REPEAT = 5
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--nbdcheck", required=True, type=os.path.abspath)
+    parser.add_argument("--plugins", required=True, type=lambda p: pathlib.Path(p).resolve())
+    options = parser.parse_args()
+    wrong = []
+    for plugin, fault in FAULTS:
+        with tempfile.TemporaryDirectory(prefix="nbdcheck-replay-") as scratch:
+            def nbdcheck(*words, scratch=scratch):
+                done = subprocess.run([options.nbdcheck, *words], cwd=scratch, text=True,
+                                      stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                      stderr=subprocess.STDOUT, timeout=120, check=False)
+                return done.returncode, done.stdout
+
+            path = options.plugins / f"{plugin}.so"
+            status, output = nbdcheck("--only=^concurrency\\.step$", "--artifacts=plans",
+                                      "--nbdkit=none", str(path), f"fault={fault}")
+            plans = sorted(pathlib.Path(scratch, "plans").glob("*.plan"))
+            if status != 1 or len(plans) != 1:
+                wrong.append(f"{plugin} {fault}: status {status}, {len(plans)} plans\n{output}")
+                continue
+            text = plans[0].read_text(encoding="utf-8")
+            if not re.search(r"^schedule pair=\d+ area=\d+ point=\d+ pass=\d+$", text, re.M):
+                wrong.append(f"{plugin} {fault}: no schedule in\n{text}")
+            status, output = nbdcheck("replay", str(plans[0]), f"--repeat={REPEAT}")
+            if status != 1 or f"reproduced in {REPEAT} of {REPEAT} runs" not in output:
+                wrong.append(f"{plugin} {fault}: replay, status {status}\n{output}\n{text}")
+            plans[0].write_text(text.replace(f"fault={fault}", "fault=none"), encoding="utf-8")
+            status, output = nbdcheck("replay", str(plans[0]))
+            if status not in (0, 4) or ": reproduced in" in output:
+                wrong.append(f"{plugin} without {fault}: replay, status {status}\n{output}")
+            print(f"{plugin} {fault}: {plans[0].name} shown in {REPEAT} of {REPEAT} runs"
+                  if not wrong else f"{plugin} {fault}", flush=True)
+    for words in wrong:
+        print(words)
+    sys.exit(bool(wrong))
+
+
+if __name__ == "__main__":
+    main()
