@@ -26,6 +26,12 @@ void Runner::collect(const std::string& check, JobReport report) {
     report.end.kind = ChildEnd::Kind::time_limit;
     report.end.message = "the plugin ends the process where nbdkit_add_extent fails";
   }
+  if (stood_still_by_itself(report.end)) {
+    report.end.kind = ChildEnd::Kind::time_limit;
+    report.end.message = fmt::format(
+        "nbdcheck itself stood still while {}, with no thread in the plugin: please report this",
+        report.end.phase);
+  }
   if (!report.findings.empty()) status = Status::failed;
   if (status == Status::passed && !report.unknown.empty()) {
     status = Status::unknown;

@@ -163,9 +163,11 @@ Finding crash(const ChildEnd& end, const std::string& check) {
                    fmt::format("The plugin was killed by {} {}, in the check that gives it buffers "
                                "at odd addresses.",
                                signal_name(end.signal), where(end)));
-  } else if (memory_signal && end.phase == phase_unloaded && end.callback == Callback::none) {
-    finding = make("process.threads", check,
-                   "A thread of the plugin went on after .unload, in code that is no longer there.");
+  } else if (memory_signal && end.callback == Callback::none &&
+             (end.in_unloaded || end.phase == phase_unloaded)) {
+    finding =
+        make("process.threads", check,
+             "A thread of the plugin went on after .unload, in code that is no longer there.");
     finding.expected = "threads are stopped and joined in .cleanup or .unload";
   } else {
     finding =
@@ -231,12 +233,34 @@ bool gave_up_without_memory(const ChildEnd& end) {
   return by_itself && end.phase == phase_no_memory;
 }
 
+bool stood_still_by_itself(const ChildEnd& end) {
+  if (end.kind != ChildEnd::Kind::hung || end.callback != Callback::none) return false;
+  constexpr std::string_view program = "nbdcheck";
+  constexpr std::array<std::string_view, 6> below{program,    "libc.so",     "libstdc++.so",
+                                                  "ld-linux", "libgcc_s.so", "libm.so"};
+  const auto is_ours = [&](const ThreadStack& stack) {
+    return std::ranges::any_of(
+        stack.frames, [&](const StackFrame& frame) { return frame.module.starts_with(program); });
+  };
+  const auto is_below = [&](const StackFrame& frame) {
+    return std::ranges::any_of(below, [&](auto name) { return frame.module.starts_with(name); });
+  };
+  // Where that of our first thread is whole, those of the others can be relied on.
+  const auto is_whole = [](const ThreadStack& stack) {
+    return std::ranges::any_of(stack.frames, [](const auto& f) { return f.function == "main"; });
+  };
+  if (std::ranges::none_of(end.stacks, is_whole)) return false;
+  return std::ranges::all_of(end.stacks, [&](const ThreadStack& stack) {
+    return !is_ours(stack) || std::ranges::all_of(stack.frames, is_below);
+  });
+}
+
 std::optional<Finding> finding_from_end(const ChildEnd& end, const std::string& check,
                                         std::string_view plugin) {
   if (trap_was_blocked(end, check)) return std::nullopt;
   if (const auto report = first_report(end.standard_error, plugin))
     return instrument_finding(*report, end, check);
-  if (gave_up_without_memory(end)) return std::nullopt;
+  if (gave_up_without_memory(end) || stood_still_by_itself(end)) return std::nullopt;
   switch (end.kind) {
     case ChildEnd::Kind::crashed:
       return crash(end, check);

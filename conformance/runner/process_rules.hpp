@@ -28,6 +28,10 @@ bool trap_was_blocked(const ChildEnd& end, const std::string& check);
 // policy many programs have where there is no memory.
 bool gave_up_without_memory(const ChildEnd& end);
 
+// A hang with all of our threads in code of our own, none in the plugin: whatever
+// it is, the plugin cannot be shown to have done it.
+bool stood_still_by_itself(const ChildEnd& end);
+
 // Two ends that show the same fault, for shrinking.
 bool same_fault(const ChildEnd& a, const ChildEnd& b);
 

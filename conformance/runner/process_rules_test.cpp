@@ -75,6 +75,12 @@ TEST(ProcessRules, TellTheCauseByThePhase) {
   EXPECT_EQ(finding_from_end(trap, "data.random")->rule, "process.crash");
   crash.phase = phase_unloaded;
   EXPECT_EQ(finding_from_end(crash, "process.state")->rule, "process.threads");
+  crash.phase = "asking for the capabilities";
+  EXPECT_EQ(finding_from_end(crash, "capability.values")->rule, "process.crash");
+  crash.in_unloaded = true;  // of the server before
+  EXPECT_EQ(finding_from_end(crash, "capability.values")->rule, "process.threads");
+  crash.in_unloaded = false;
+  crash.phase = phase_unloaded;
   crash.callback = Callback::cleanup;
   EXPECT_EQ(finding_from_end(crash, "process.state")->rule, "process.crash");
   crash.callback = Callback::none;
@@ -212,6 +218,32 @@ TEST(ProcessRules, TheEvidenceIsThere) {
   all.clear();
   for (const std::string& line : deadlock->details) all += line + "\n";
   EXPECT_NE(all.find("waits for the mutex at 0x10, which thread 12 has"), std::string::npos) << all;
+}
+
+TEST(ProcessRules, AHangOfOurOwnIsNotThePlugins) {
+  ChildEnd end = ended(Kind::hung);
+  ThreadStack first;
+  first.frames = {{1, "pthread_cond_wait", "libc.so.6", ""},
+                  {2, "nbdcheck::Lane::wait()", "nbdcheck-asan", ""},
+                  {3, "main", "nbdcheck-asan", ""},
+                  {4, "__libc_start_main", "libc.so.6", ""}};
+  ThreadStack worker;
+  worker.frames = {{1, "sleep", "libc.so.6", ""}, {2, "work", "libx.so", ""}};
+  end.stacks = {worker, first};
+  EXPECT_TRUE(stood_still_by_itself(end)) << "threads of the plugin's own may wait";
+  EXPECT_FALSE(finding_from_end(end, "x"));
+  end.callback = Callback::pread;
+  EXPECT_FALSE(stood_still_by_itself(end));
+  end.callback = Callback::none;
+  // A constructor.
+  end.stacks.back().frames.insert(end.stacks.back().frames.begin() + 1, {5, "ctor", "libx.so", ""});
+  EXPECT_FALSE(stood_still_by_itself(end));
+  EXPECT_EQ(rule_of(end), "process.hang");
+  end.stacks = {first};
+  end.stacks.front().frames.resize(1);
+  EXPECT_FALSE(stood_still_by_itself(end)) << "nobody knows where it is";
+  end.stacks.clear();
+  EXPECT_FALSE(stood_still_by_itself(end));
 }
 
 TEST(ProcessRules, AnyStandardErrorIsCutIntoLines) {

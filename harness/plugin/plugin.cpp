@@ -8,10 +8,12 @@
 #include <optional>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "nbdcheck/instruments.hpp"
 #include "nbdcheck/status_page.hpp"
 #include "plugin/facts.hpp"
+#include "plugin/objects.hpp"
 #include "plugin/open_library.hpp"
 
 namespace nbdcheck {
@@ -20,9 +22,13 @@ namespace {
 using Kind = LoadFailure::Kind;
 
 struct CloseLibrary {
+  std::vector<ObjectExtent> objects;  // that came with it
+
   void operator()(void* handle) const {
     // After .unload, and while stacks can still be told: now is the time.
     look_for_leaks();
+    // A thread of the plugin that still runs may crash before dlclose(3) is back.
+    for (const ObjectExtent& object : objects) note_unloaded(object.begin, object.end);
     dlclose(handle);
   }
 };
@@ -136,10 +142,11 @@ tl::expected<Plugin, LoadFailure> Plugin::load(const std::string& path, Observer
         Kind::is_filter, path + ": is an nbdkit filter, not a plugin (use nbdkit --filter)"});
   }
 
+  const auto before = objects_in_memory();
   const auto handle = open_library(path, *elf);
   if (!handle) return tl::unexpected(handle.error());
   auto state = std::make_unique<State>();
-  state->library.reset(*handle);
+  state->library = Library(*handle, CloseLibrary{objects_since(before)});
   // dlsym(3) has no other way to hand out a function.
   state->init = reinterpret_cast<InitFunction>(dlsym(*handle, "plugin_init"));
   if (state->init == nullptr) {

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstring>
 #include <exception>
@@ -33,6 +34,15 @@ void read_page(const StatusPage& page, ChildEnd& end) {
   end.forked_copy_returned = page.forked_copy.load() != 0;
 }
 
+// A jump to where nothing is any more, while this was a plugin's.
+bool in_unloaded(const StatusPage& page) {
+  if (page.signal != SIGSEGV || page.signal_code <= 0 || page.instruction != page.fault_address)
+    return false;
+  return std::ranges::any_of(page.unloaded, [&](const StatusPage::Extent& extent) {
+    return page.instruction >= extent.begin.load() && page.instruction < extent.end.load();
+  });
+}
+
 void read_crash(const StatusPage& page, ChildEnd& end) {
   end.signal = page.signal;
   end.signal_code = page.signal_code;
@@ -40,6 +50,11 @@ void read_crash(const StatusPage& page, ChildEnd& end) {
   end.fault_in_guard = end.fault_address != 0 && end.fault_address >= page.guard_begin.load() &&
                        end.fault_address < page.guard_end.load();
   const std::int32_t thread = page.crash_thread.load();
+  end.in_unloaded = in_unloaded(page);
+  if (end.in_unloaded && sandbox::slot_of(page, thread) == nullptr) {
+    end.call.clear();  // another thread's
+    end.callback = Callback::none;
+  }
   for (const CallSlot& slot : page.slots) {
     if (thread == 0 || slot.thread_id.load() != thread) continue;
     end.buffer = slot.buffer;

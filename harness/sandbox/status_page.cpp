@@ -72,6 +72,16 @@ CallSlot& detail::claim_slot() {
 
 StatusPage& status_page() { return *current_page.load(std::memory_order_acquire); }
 
+void note_unloaded(std::uint64_t begin, std::uint64_t end) {
+  StatusPage& page = status_page();
+  for (const StatusPage::Extent& extent : page.unloaded)
+    if (extent.begin.load() == begin && extent.end.load() == end) return;  // loaded there again
+  StatusPage::Extent& extent =
+      page.unloaded[page.unloaded_count.fetch_add(1) % StatusPage::max_unloaded];
+  extent.begin.store(begin);
+  extent.end.store(end);
+}
+
 void set_phase(const char* text) {
   StatusPage& page = status_page();
   // Byte-wise atomic: two threads may set the phase at once, and the parent

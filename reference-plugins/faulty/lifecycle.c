@@ -5,12 +5,25 @@
 #include <pthread.h>
 #include <unistd.h>
 
-const char* const choices[] = {"config-silent",     "config-accepts-all", "config-crash-empty",
-                               "config-modifies",   "complete-silent",    "ready-silent",
-                               "after-fork-silent", "open-silent",        "read-silent",
-                               "dump-garbage",      "dump-needs-config",  "unload-open",
-                               "unload-thread",     "ready-thread",       "preconnect-silent",
-                               "errno-negative",    "no-errno",           NULL};
+const char* const choices[] = {"config-silent",
+                               "config-accepts-all",
+                               "config-crash-empty",
+                               "config-modifies",
+                               "complete-silent",
+                               "ready-silent",
+                               "after-fork-silent",
+                               "open-silent",
+                               "read-silent",
+                               "dump-garbage",
+                               "dump-needs-config",
+                               "unload-open",
+                               "unload-thread",
+                               "unload-ticker",
+                               "ready-thread",
+                               "preconnect-silent",
+                               "errno-negative",
+                               "no-errno",
+                               NULL};
 
 static unsigned open_count;
 static bool configured;
@@ -37,9 +50,15 @@ static void* sleep_for_ever(void* unused) {
   return NULL;
 }
 
-static int start_thread(void) {
+static void* tick_for_ever(void* unused) {
+  (void)unused;
+  for (;;) usleep(500);
+  return NULL;
+}
+
+static int start_thread(void* (*work)(void*)) {
   pthread_t thread;
-  int r = pthread_create(&thread, NULL, sleep_for_ever, NULL);
+  int r = pthread_create(&thread, NULL, work, NULL);
   if (r != 0) {
     nbdkit_error("pthread_create: %s", strerror(r));
     return -1;
@@ -51,14 +70,15 @@ static int start_thread(void) {
 /* A thread that is started here is lost if nbdkit forks into the background. */
 static int lifecycle_get_ready(void) {
   if (fault("ready-silent")) return -1;
-  if (fault("ready-thread") && start_thread() == -1) return -1;
+  if (fault("ready-thread") && start_thread(sleep_for_ever) == -1) return -1;
   return disk_get_ready();
 }
 
 /* A thread that is never stopped outlives the code it runs. */
 static int lifecycle_after_fork(void) {
   if (fault("after-fork-silent")) return -1;
-  return fault("unload-thread") ? start_thread() : 0;
+  if (fault("unload-ticker")) return start_thread(tick_for_ever);
+  return fault("unload-thread") ? start_thread(sleep_for_ever) : 0;
 }
 
 static int lifecycle_preconnect(int readonly) {

@@ -19,8 +19,8 @@ struct ChildSpec {
   // Command line after argv[0]; the child is this same executable
   // (/proc/self/exe), started with posix_spawn.
   std::vector<std::string> arguments;
-  std::string input;    // handed to the child, see ChildSide::input()
-  std::string scratch;  // existing directory; becomes TMPDIR of the child
+  std::string input;                     // handed to the child, see ChildSide::input()
+  std::string scratch;                   // existing directory; becomes TMPDIR of the child
   std::vector<std::string> environment;  // "NAME=value", instead of what NAME is here
   // No operation finished and no callback entered or left for this long: hung.
   std::chrono::milliseconds stall_limit{15000};
@@ -45,8 +45,8 @@ struct StackFrame {
 
 struct ThreadStack {
   int thread_id = 0;
-  bool culprit = false;       // crashed, or sits in the callback that hangs
-  std::string doing;          // ".pwrite(count=4096, offset=0, flags=FUA)" or ""
+  bool culprit = false;  // crashed, or sits in the callback that hangs
+  std::string doing;     // ".pwrite(count=4096, offset=0, flags=FUA)" or ""
   // Hung: "the mutex at 0x5640 (lock in libx.so), which thread 17 has", or "".
   std::string waits_for;
   bool in_lock_cycle = false;  // and that one, in the end, waits for this one
@@ -55,12 +55,12 @@ struct ThreadStack {
 
 struct ChildEnd {
   enum class Kind {
-    finished,   // wrote its final record and left
-    crashed,    // a signal of its own making
-    exited,     // exit, _exit or exec in the plugin
-    hung,       // stall_limit reached
-    time_limit,  // wall_limit reached while still making progress
-    memory,     // memory_limit reached
+    finished,     // wrote its final record and left
+    crashed,      // a signal of its own making
+    exited,       // exit, _exit or exec in the plugin
+    hung,         // stall_limit reached
+    time_limit,   // wall_limit reached while still making progress
+    memory,       // memory_limit reached
     not_started,  // could not be started at all: `message`
   };
   Kind kind = Kind::not_started;
@@ -69,22 +69,23 @@ struct ChildEnd {
   int signal_code = 0;
   std::uint64_t fault_address = 0;
   bool fault_in_guard = false;  // the address lies in the guarded-buffer arena
+  bool in_unloaded = false;     // what crashed is an instruction of a plugin that was unloaded
   // Of the culprit's call: where the guarded buffer began and how long it was
   // (CallSlot::buffer, count); 0 when it had none.
   std::uint64_t buffer = 0;
   std::uint32_t buffer_size = 0;
   int exit_status = 0;
   bool thread_only = false;  // exited: pthread_exit, or pthread_cancel, of a server's thread
-  std::string call;    // callback in progress, as a call: ".pread(...)"; may be ""
+  std::string call;          // callback in progress, as a call: ".pread(...)"; may be ""
   Callback callback = Callback::none;
-  std::string phase;   // what the check was doing
+  std::string phase;             // what the check was doing
   std::uint64_t operations = 0;  // finished, over all threads
   std::int64_t plan_index = -1;  // operation of the plan in progress on the culprit
   bool event_descriptor_closed = false;
   bool forked_copy_returned = false;
-  int leftover_processes = 0;    // descendants alive after its end, now killed
+  int leftover_processes = 0;  // descendants alive after its end, now killed
   std::vector<ThreadStack> stacks;
-  std::string standard_output;   // last 64 KiB
+  std::string standard_output;  // last 64 KiB
   std::string standard_error;
 };
 

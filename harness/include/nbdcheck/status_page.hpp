@@ -63,7 +63,16 @@ struct StatusPage {
   // Ranges a wild access can be told by: see GuardKind in buffers.hpp.
   std::atomic<std::uint64_t> guard_begin;  // arena of guarded buffers
   std::atomic<std::uint64_t> guard_end;
-  char phase[64];  // what the check is doing, for a person
+  // Where objects were that came with plugins and are unloaded, or about to be: the
+  // latest.
+  struct Extent {
+    std::atomic<std::uint64_t> begin;
+    std::atomic<std::uint64_t> end;
+  };
+  static constexpr std::uint32_t max_unloaded = 64;
+  Extent unloaded[max_unloaded];
+  std::atomic<std::uint32_t> unloaded_count;  // so far
+  char phase[64];                             // what the check is doing, for a person
   CallSlot slots[max_threads];
 };
 
@@ -89,6 +98,10 @@ inline CallSlot& my_slot() {
 }
 
 inline constexpr std::uint64_t no_plan = ~std::uint64_t{0};
+
+// From now on an instruction there that is not in memory is one of a plugin that was
+// unloaded: a thread was left behind.
+void note_unloaded(std::uint64_t begin, std::uint64_t end);
 
 // Sets the phase shown when the check dies or hangs: "reading the last byte".
 // Counts as progress.
