@@ -31,7 +31,7 @@ bool Client::open(const std::string& export_name) {
 
 bool Client::open_at_last(const std::string& export_name) {
   for (int tries = 1; !open(export_name); ++tries) {
-    if (tries == 4) return false;
+    if (tries == open_tries) return false;
     close();
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }

@@ -14,6 +14,11 @@
 
 namespace nbdcheck {
 
+// How often a client that may be refused, or not served, for a moment asks before
+// a check takes it that it always is ("One error is no fault", docs/design.md).
+constexpr int open_tries = 4;
+constexpr int read_tries = 9;
+
 class Client {
  public:
   explicit Client(Server& server) : server_(server) {}
@@ -25,7 +30,7 @@ class Client {
   bool connect();
   // The rest of the handshake, after connect() where that was not called yet.
   bool open(const std::string& export_name);
-  // Tried a few times, each on a new connection: what is behind the export may be
+  // Tried open_tries times, each on a new connection: what is behind the export may be
   // out of reach for a moment.
   bool open_at_last(const std::string& export_name);
   void close();

@@ -14,6 +14,7 @@
 #include "checks/client.hpp"
 #include "checks/concurrent_check.hpp"
 #include "checks/lock_words.hpp"
+#include "checks/plugin_code.hpp"
 #include "model/tags.hpp"
 #include "nbdcheck/status_page.hpp"
 

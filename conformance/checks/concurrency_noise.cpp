@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "checks/concurrent_check.hpp"
+#include "checks/plugin_code.hpp"
 #include "checks/struct_fields.hpp"
 #include "nbdcheck/noise.hpp"
 #include "nbdcheck/step.hpp"

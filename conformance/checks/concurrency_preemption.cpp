@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "checks/concurrent_check.hpp"
+#include "checks/plugin_code.hpp"
 #include "nbdcheck/preemption.hpp"
 
 namespace nbdcheck::checks::concurrency_preemption {

@@ -166,10 +166,6 @@ void run_scenes_in_process(CheckRun& run, const char* phase, const Interfere& in
   run.report_incidents();
 }
 
-Code code_of(const Server& server) {
-  return Code::of_plugin(reinterpret_cast<const void*>(server.plugin().callbacks().get_size));
-}
-
 namespace {
 
 // False: something was found.

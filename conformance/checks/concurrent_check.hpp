@@ -10,7 +10,6 @@
 #include "checks/check_run.hpp"
 #include "execute/concurrent.hpp"
 #include "judge/concurrent.hpp"
-#include "nbdcheck/code.hpp"
 #include "plan/scenes.hpp"
 
 namespace nbdcheck {
@@ -34,9 +33,6 @@ bool run_scene(CheckRun& run, ConcurrentRunner& runner, std::span<const Operatio
 void run_scenes(CheckRun& run, Target& target);
 // The same on a server of its own.
 void run_scenes_in_process(CheckRun& run, const char* phase, const Interfere& interfere = {});
-
-// The plugin's machine code.
-Code code_of(const Server& server);
 
 // Runs the plan again and again: until it shows something, or, with
 // Job::repeat, as often as that says, and counts.  In process, or in the real

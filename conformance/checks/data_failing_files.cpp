@@ -86,7 +86,7 @@ class Story {
   bool reopen() {
     client_.reset();
     client_.emplace(plugin_.server());
-    return client_->open(run_.request().export_name);
+    return client_->open_at_last(run_.request().export_name);
   }
 
   void write_through(FileFault fault) {

@@ -47,7 +47,7 @@ bool short_visits(CheckRun& run, Server& server) {
   }
   set_phase("asking for information, then opening");
   bool informed = false;
-  for (int tries = 0; tries < 4; ++tries) {
+  for (int tries = 0; tries < open_tries; ++tries) {
     Client client(server);
     if (!client.connect()) return true;
     client.run([&](Connection& connection) { informed = connection.info(name).has_value(); });

@@ -95,7 +95,7 @@ class Threads {
 
   std::unique_ptr<Connection> opened() {
     Failure failure;
-    for (int tries = 0; tries < 4; ++tries) {
+    for (int tries = 0; tries < open_tries; ++tries) {
       auto connection = server_.connect();
       if (!connection) {
         failure = connection.error();
@@ -133,7 +133,8 @@ class Threads {
     run_.count_operations(1);
     Reply reply = connection.read(data, offset);
     // It may fail now and then; a thread that it does not like it never likes.
-    for (int tries = 0; tries < 8 && !reply.ok(); ++tries) reply = connection.read(data, offset);
+    for (int tries = 1; tries < read_tries && !reply.ok(); ++tries)
+      reply = connection.read(data, offset);
     if (reply.ok() && (data == known->second || !judges_contents())) return;
     Violation v;
     v.rule = "handle.threads";

@@ -115,7 +115,7 @@ class Together {
       if (before.empty()) continue;
       // A read may fail now and then.
       auto now = read(index, places_[p]);
-      for (int tries = 0; tries < 8 && now.empty(); ++tries) now = read(index, places_[p]);
+      for (int tries = 1; tries < read_tries && now.empty(); ++tries) now = read(index, places_[p]);
       if (now == before || (!now.empty() && (tried_changes_ || !contents_count()))) continue;
       Violation v;
       v.rule = "handle.independent";

@@ -23,9 +23,9 @@
 #include "checks/every_request.hpp"
 #include "checks/leftover_threads.hpp"
 #include "checks/phases.hpp"
+#include "checks/plugin_code.hpp"
 #include "nbdcheck/census.hpp"
 #include "nbdcheck/closes.hpp"
-#include "nbdcheck/code.hpp"
 #include "nbdcheck/sandbox.hpp"
 #include "nbdcheck/status_page.hpp"
 
@@ -89,8 +89,7 @@ class State {
     auto server = run_.load(std::move(options));
     if (!server) return;
     look("dlopen and .load");
-    const auto own_code =
-        Code::of_plugin(reinterpret_cast<const void*>(server->plugin().callbacks().get_size));
+    const auto own_code = code_of(*server);
     std::optional<CloseWatch> closes(own_code);
     const auto threads_of_runtime = threads();
     has_runtime_ = threads_of_runtime.size() > threads_at_first;

@@ -1,9 +1,9 @@
 // Which sectors one connection has read, and changed: what it could read before it
-// changed it, it can read afterwards.
+// was changed, it can read afterwards.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <unordered_map>
 #include <vector>
 

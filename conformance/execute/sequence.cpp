@@ -102,7 +102,8 @@ std::optional<Violation> SequenceRunner::look_closer(const Operation& op) {
   if (!has_range(op.kind) || !is_open(op.connection)) return std::nullopt;
   if (reply_.ok())
     return options_.second_look && op.kind == OpKind::extents ? look_at_map(op) : std::nullopt;
-  const bool unreadable = options_.watch_reads && op.kind == OpKind::read;
+  const bool unreadable = options_.watch_reads && op.kind == OpKind::read &&
+                          !readable_[op.connection].changed(op.offset, op.count, 1).empty();
   if (!reply_.reached_plugin || !(options_.second_look || unreadable) || ++looks_ > most_looks)
     return std::nullopt;
   return look_at_failure(op);

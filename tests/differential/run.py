@@ -31,6 +31,8 @@ sys.dont_write_bytecode = True  # nothing is left in the source tree
 sys.path.insert(0, str(ROOT / "scripts"))
 import reference_plugins  # noqa: E402  (found by the line above)
 
+LIMIT = 120  # seconds a row
+
 ZSTD = "memory that is not set decides what .extents of allocator=zstd says, or crashes"
 SPARSE_RANDOM = "unaligned reads of sparse-random differ, in both servers"
 NULL = "null forgets what is written, in both servers"
@@ -132,7 +134,7 @@ def run(row, options):
                    f"--artifacts={scratch}/artifacts", *row.words(scratch)]
         with open(printed, "wb") as output:
             code = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                                  cwd=scratch, check=False).returncode
+                                  cwd=scratch, timeout=LIMIT, check=False).returncode
         if not report.exists():
             return ([("start", "unknown", f"exit code {code} and no report", 0)],
                     [printed.read_text(encoding="utf-8", errors="replace").splitlines()])
@@ -142,6 +144,9 @@ def run(row, options):
         if not checks:
             checks = [("start", "unknown", contents["error"] or contents["verdict"], 0)]
         return checks, [(f["rule"], f["message"], *f["details"]) for f in contents["findings"]]
+    except subprocess.TimeoutExpired:
+        return ([("start", "unknown", f"no end after {LIMIT} s", 0)],
+                [printed.read_text(encoding="utf-8", errors="replace").splitlines()])
     except packaged.Unavailable as reason:
         return [("start", "skipped", str(reason), 0)], []
     finally:
