@@ -16,8 +16,11 @@ class Patience {
   explicit Patience(std::chrono::duration<double> time) : time_(time) {}
 
   [[nodiscard]] bool over() const {
-    return processor() - processor_begin_ > time_ ||
-           std::chrono::steady_clock::now() - begin_ > asleep * time_;
+    return processor_spent() > time_ || std::chrono::steady_clock::now() - begin_ > asleep * time_;
+  }
+
+  [[nodiscard]] std::chrono::duration<double> processor_spent() const {
+    return processor() - processor_begin_;
   }
 
   // Of this process and of its children that have ended.

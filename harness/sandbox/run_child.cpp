@@ -36,7 +36,8 @@ void read_page(const StatusPage& page, ChildEnd& end) {
 
 // A jump to where nothing is any more, while this was a plugin's.
 bool in_unloaded(const StatusPage& page) {
-  if (page.signal != SIGSEGV || page.signal_code <= 0 || page.instruction != page.fault_address)
+  if (page.signal != SIGSEGV || page.signal_code != SEGV_MAPERR ||
+      page.instruction != page.fault_address)
     return false;
   return std::ranges::any_of(page.unloaded, [&](const StatusPage::Extent& extent) {
     return page.instruction >= extent.begin.load() && page.instruction < extent.end.load();

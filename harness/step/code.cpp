@@ -15,23 +15,14 @@
 
 #include <fmt/format.h>
 
+#include "plugin/objects.hpp"
 #include "sandbox/base_name.hpp"
 
 namespace nbdcheck {
 namespace {
 
-int note_base(dl_phdr_info* info, std::size_t, void* argument) {
-  static_cast<std::vector<std::uint64_t>*>(argument)->push_back(info->dlpi_addr);
-  return 0;
-}
-
 // What was there when this program started is not the plugin's.
-std::vector<std::uint64_t> objects_now() {
-  std::vector<std::uint64_t> bases;
-  ::dl_iterate_phdr(note_base, &bases);
-  return bases;
-}
-const std::vector<std::uint64_t> objects_at_start = objects_now();
+const std::vector<ObjectExtent> objects_at_start = objects_in_memory();
 
 bool is_systems(std::string_view path) {
   constexpr std::array<std::string_view, 6> directories{"/lib/",   "/lib64/",     "/usr/lib/",
@@ -61,8 +52,9 @@ int note_object(dl_phdr_info* info, std::size_t, void* argument) {
     object.end = std::max(object.end, range.end);
     if ((header.p_flags & PF_X) != 0) object.ranges.push_back(range);
   }
-  const bool was_there = std::find(objects_at_start.begin(), objects_at_start.end(), object.base) !=
-                         objects_at_start.end();
+  const bool was_there =
+      std::ranges::find(objects_at_start, ObjectExtent{object.begin, object.end}) !=
+      objects_at_start.end();
   if (is_plugin)
     search.objects.insert(search.objects.begin(), std::move(object));
   else if (!was_there && !is_systems(object.path))
