@@ -47,6 +47,8 @@ struct Check {
   Interfere interfere = {};
   // The buffers it gives the plugin; so does the replay of what it finds.
   BufferMode buffers = BufferMode::direct;
+  // What it asks depends on --seed; only then may it use CheckRun::random().
+  bool seeded = false;
   // Looks where plain reads and writes were seen to work just before: what it finds
   // is no consequence of what they do elsewhere.
   bool stands_alone = false;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <stdexcept>
 #include <thread>
 #include <utility>
 
@@ -21,6 +22,14 @@ CheckRun::CheckRun(const Job& job, const std::string& log_path, Output output)
       begin_(std::chrono::steady_clock::now()) {}
 
 CheckRun::~CheckRun() = default;
+
+Random& CheckRun::random() {
+  // Who runs many seeds leaves out the checks that do the same with each of them.
+  const Check* check = job_.kind == Job::Kind::check ? find_check(job_.check) : nullptr;
+  if (check != nullptr && !check->seeded)
+    throw std::logic_error(fmt::format("{} uses the seed and does not say so", check->id));
+  return random_;
+}
 
 namespace {
 

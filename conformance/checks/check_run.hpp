@@ -37,7 +37,8 @@ class CheckRun {
   [[nodiscard]] const Job& job() const { return job_; }
   [[nodiscard]] const Subject& subject() const { return job_.subject; }
   [[nodiscard]] const Request& request() const { return job_.request; }
-  Random& random() { return random_; }
+  // std::logic_error: the check does not say that it is Check::seeded.
+  Random& random();
   IncidentCollector& incidents() { return incidents_; }
 
   // --- servers -------------------------------------------------------------

@@ -232,6 +232,7 @@ const Registration registration{{
           run.report_incidents();
         },
     .at_once = true,
+    .seeded = true,
 }};
 
 }  // namespace

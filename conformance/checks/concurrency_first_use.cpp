@@ -181,6 +181,7 @@ const Registration registration{{
     .not_applicable = not_applicable,
     .run = first_use,
     .at_once = true,
+    .seeded = true,
 }};
 
 }  // namespace

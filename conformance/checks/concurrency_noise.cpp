@@ -100,6 +100,7 @@ const Registration registration{{
         },
     .at_once = true,
     .interfere = interfere,
+    .seeded = true,
 }};
 
 }  // namespace

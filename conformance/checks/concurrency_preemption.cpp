@@ -42,6 +42,7 @@ const Registration registration{{
         },
     .at_once = true,
     .interfere = interfere,
+    .seeded = true,
 }};
 
 }  // namespace

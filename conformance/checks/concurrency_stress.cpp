@@ -13,6 +13,7 @@ const Registration registration{{
     .not_applicable = needs_concurrency,
     .run = [](CheckRun& run) { run_scenes_in_process(run, "running requests at once"); },
     .at_once = true,
+    .seeded = true,
 }};
 
 }  // namespace

@@ -23,6 +23,7 @@ const Registration guarded{{
     .not_applicable = needs_contents,
     .run = [](CheckRun& run) { run_with(run, BufferMode::guarded); },
     .buffers = BufferMode::guarded,
+    .seeded = true,
 }};
 
 const Registration odd{{
@@ -33,6 +34,7 @@ const Registration odd{{
     .not_applicable = needs_contents,
     .run = [](CheckRun& run) { run_with(run, BufferMode::guarded_odd); },
     .buffers = BufferMode::guarded_odd,
+    .seeded = true,
 }};
 
 }  // namespace

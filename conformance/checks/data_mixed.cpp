@@ -26,6 +26,7 @@ const Registration registration{{
           spec.options.rules.reopens = false;
           run_random_sequence(run, spec);
         },
+    .seeded = true,
 }};
 
 }  // namespace

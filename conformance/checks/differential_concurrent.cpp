@@ -22,6 +22,7 @@ const Registration registration{{
         },
     .beside_nbdkit = true,
     .at_once = true,
+    .seeded = true,
 }};
 
 }  // namespace

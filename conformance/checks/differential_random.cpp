@@ -261,6 +261,7 @@ const Registration registration{{
     .not_applicable = not_applicable,
     .run = run_check,
     .beside_nbdkit = true,
+    .seeded = true,
 }};
 
 }  // namespace

@@ -82,6 +82,7 @@ const Registration registration{{
           if (!run.found_any()) server->stop();
           run.report_incidents();
         },
+    .seeded = true,
 }};
 
 }  // namespace

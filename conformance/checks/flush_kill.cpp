@@ -227,6 +227,7 @@ const Registration registration{{
           if (run.job().in_process) return run.not_applicable("--in-process");
           Rounds(run).run();
         },
+    .seeded = true,
 }};
 
 }  // namespace

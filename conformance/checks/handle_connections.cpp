@@ -76,6 +76,7 @@ const Registration independent{{
           spec.options.lanes = true;
           run_random_sequence(run, spec);
         },
+    .seeded = true,
 }};
 
 const Registration multi_conn{{
@@ -97,6 +98,7 @@ const Registration multi_conn{{
           spec.first = made_visible(spec.aim, run.subject());
           run_random_sequence(run, spec);
         },
+    .seeded = true,
 }};
 
 }  // namespace

@@ -20,6 +20,7 @@ const Registration registration{{
           SequenceSpec spec{aim_of(run.subject()), mix, run.sequence_options()};
           run_random_sequence(run, spec);
         },
+    .seeded = true,
 }};
 
 }  // namespace

@@ -67,6 +67,7 @@ std::string list_json(Options::Listing what, std::span<const Rule> rules,
       array.push_back({{"id", check.id},
                        {"summary", check.summary},
                        {"rules", check.rules},
+                       {"seeded", check.seeded},
                        {"limit", static_cast<long>(std::ceil(longest(check)))}});
     }
   }

@@ -22,6 +22,7 @@ std::vector<Check> checks() {
   check.id = "data.random";
   check.summary = "Random sequences";
   check.rules = {"data.a"};
+  check.seeded = true;
   return {check};
 }
 
@@ -45,6 +46,7 @@ TEST(List, IsJson) {
   EXPECT_EQ(all["rules"][1]["text"], "T\n");
   EXPECT_EQ(all["checks"][0]["rules"][0], "data.a");
   EXPECT_EQ(all["checks"][0]["limit"], 42);
+  EXPECT_EQ(all["checks"][0]["seeded"], true);
   EXPECT_EQ(all["limits_times"], (nlohmann::json{{"sanitizer", 10}, {"valgrind", 30}}));
   const auto only = nlohmann::json::parse(list_json(Options::Listing::rules, rules, checks(), longest));
   EXPECT_FALSE(only.contains("checks"));
