@@ -397,20 +397,9 @@ class Exploration {
       return;
     }
     over_ = true;
-    if (ended.kind == TrialEnd::Kind::out_of_time) return never_ended();
+    // Out of time, perhaps: what hangs in a meeting was told above, and what hangs
+    // elsewhere hangs for the other checks as well.
     run_.unknown("a copy of the server did not come to its end: " + ended.words());
-  }
-
-  // Nothing was said of it: it was not in a meeting.
-  void never_ended() {
-    Violation v;
-    v.rule = "process.hang";
-    v.message = fmt::format(
-        "Running one request in the middle of another ({}), a request did not "
-        "come to its end in {} s.",
-        pairs_[board_->pair].text(), patience);
-    run_.schedule(schedule());
-    run_.violated(std::move(v));
   }
 
   void take(const std::string& line) {

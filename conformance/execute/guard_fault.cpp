@@ -5,17 +5,16 @@
 namespace nbdcheck {
 
 std::string_view guard_rule(const GuardFault& fault) {
-  if (fault.buffer == 0) return "data.buffer-kept";
   const std::uint64_t at = fault.address;
-  if (at >= fault.buffer && at < fault.buffer + fault.buffer_size)
-    return fault.callback == Callback::pwrite ? "data.buffer-modified" : "data.buffer-kept";
+  const bool inside = at >= fault.buffer && at < fault.buffer + fault.buffer_size;
+  if (inside && fault.callback == Callback::pwrite) return "data.buffer-modified";
   // The guards on either side are a page wide; what lies further away was the
-  // buffer of another request.
+  // buffer of another request, and so was any when no request is running.
   constexpr std::uint64_t page = 4096;
   const std::uint64_t first = fault.buffer / page * page;
   const std::uint64_t last = (fault.buffer + fault.buffer_size + page - 1) / page * page;
-  if (at + page >= first && at < last + page) return "data.buffer-overrun";
-  return "data.buffer-kept";
+  const bool beside = fault.buffer != 0 && at + page >= first && at < last + page;
+  return beside && !inside ? "data.buffer-overrun" : "data.buffer-kept";
 }
 
 std::string guard_message(std::string_view rule, const GuardFault& fault, std::string_view where) {

@@ -63,7 +63,6 @@ std::string_view rule_of(IncidentKind kind, Callback callback) {
     case IncidentKind::fua_without_flush:
       return "capability.fua-needs-flush";
     case IncidentKind::extent_not_contiguous:
-    case IncidentKind::extent_error_ignored:
       return "extents.contiguous";
     case IncidentKind::extent_too_many:
       return "extents.cost";
@@ -79,8 +78,6 @@ std::string_view rule_of(IncidentKind kind, Callback callback) {
       return "data.buffer-overrun";
     case IncidentKind::buffer_unfilled:
       return "data.buffer-filled";
-    case IncidentKind::buffer_modified:
-      return "data.buffer-modified";
     case IncidentKind::config_modified:
       return "config.read-only";
     case IncidentKind::default_export_invalid:

@@ -111,7 +111,8 @@ std::string SequentialJudge::rule_for(const Mismatch& mismatch, const Record* so
   const bool lost = owner != nullptr && history_.size() > 50 &&
                     mismatch.offset == std::max(owner->operation.offset, read.offset);
   if (culprit != nullptr && modifies(culprit->kind) && !lost) {
-    if (culprit->kind == OpKind::zero) return "zero.nothing-outside";
+    // Without a .zero of its own, the plugin only ever saw writes.
+    if (culprit->kind == OpKind::zero && !zero_is_emulated_) return "zero.nothing-outside";
     if (culprit->kind == OpKind::trim) return "trim.nothing-outside";
     return "data.nothing-outside";
   }
@@ -120,7 +121,8 @@ std::string SequentialJudge::rule_for(const Mismatch& mismatch, const Record* so
     if (culprit == nullptr) return "data.stable-contents";
   } else if (owner != nullptr && owner->operation.kind == OpKind::zero &&
              (culprit == nullptr || culprit->kind == OpKind::flush || lost)) {
-    return "zero.reads-zero";
+    if (!zero_is_emulated_) return "zero.reads-zero";
+    culprit = nullptr;
   }
   if (culprit != nullptr && culprit->kind == OpKind::cache) return "cache.harmless";
   if (culprit != nullptr && culprit->kind == OpKind::flush) return "flush.harmless";
@@ -230,9 +232,6 @@ Violation SequentialJudge::explain(const Mismatch& mismatch,
   Violation v;
   const Origin from = origin(mismatch.offset, data, read.offset);
   v.rule = rule_for(mismatch, from.source);
-  // Without a .zero of its own, the plugin only ever saw writes.
-  if (zero_is_emulated_ && v.rule == "zero.reads-zero") v.rule = "data.read-your-writes";
-  if (zero_is_emulated_ && v.rule == "zero.nothing-outside") v.rule = "data.nothing-outside";
   v.message = fmt::format(
       "{} returned wrong data: the first of {}{} wrong byte{} is at offset {} ({:#x}), byte {} of "
       "the buffer.",

@@ -23,6 +23,12 @@ bool same_family(const std::string& a, const std::string& b) {
   return a == b || (is_about_contents(a) && is_about_contents(b));
 }
 
+bool still_shows(const std::string& seen, const std::string& wanted) {
+  // Contents that change without any of the requests that were blamed.
+  return same_family(seen, wanted) ||
+         (is_about_contents(wanted) && seen == "data.stable-contents");
+}
+
 bool is_about_requests_at_once(const std::string& rule) {
   return rule.starts_with("concurrency.") && rule != "concurrency.lock-order";
 }

@@ -17,6 +17,10 @@ bool is_about_contents(const std::string& rule);
 // While a sequence gets smaller, one fault may show as another of its family.
 bool same_family(const std::string& a, const std::string& b);
 
+// Of a sequence made smaller: what it shows now is the fault that was wanted, or
+// the truth about it.
+bool still_shows(const std::string& seen, const std::string& wanted);
+
 // The rule speaks of what requests at once do to contents.
 bool is_about_requests_at_once(const std::string& rule);
 

@@ -55,7 +55,7 @@ Finding Runner::shrink_finding(const Finding& finding, const JobReport& report) 
     for (const ChildEvent& event : again.findings) {
       // The other fault is near, and not what is looked for.
       if (stands_alone(finding) ? event.finding.rule != finding.rule
-                                : !same_family(event.finding.rule, finding.rule))
+                                : !still_shows(event.finding.rule, finding.rule))
         continue;
       const std::size_t original = best.original_operations;
       best = event.finding;

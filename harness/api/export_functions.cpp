@@ -20,7 +20,12 @@ bool usable(const nbdkit_exports* exports, const char* function) {
                          std::string(function) +
                              " was given a list other than the one .list_exports was called with");
   }
-  if (!live) errno = EINVAL;
+  // Here nbdkit would crash or write to freed memory; that no message is left is not the
+  // plugin's doing.
+  if (!live) {
+    errno = EINVAL;
+    api::report_error(std::string(function) + ": not a list of the current request");
+  }
   return live;
 }
 
@@ -38,6 +43,7 @@ NBDCHECK_API int nbdkit_add_export(nbdkit_exports* exports, const char* name,
   if (!usable(exports, "nbdkit_add_export")) return -1;
   if (name == nullptr) {
     errno = EINVAL;
+    api::report_error("nbdkit_add_export: the name is NULL");
     api::report_incident(IncidentKind::export_name_null,
                          "nbdkit_add_export: the name is NULL; nbdkit crashes on this");
     return -1;

@@ -55,8 +55,7 @@ void report_values(nbdkit_extents* extents, std::uint64_t offset, std::uint64_t 
   }
 }
 
-int refuse(nbdkit_extents* extents, IncidentKind kind, const std::string& why) {
-  extents->refused = true;
+int refuse(IncidentKind kind, const std::string& why) {
   errno = ERANGE;
   api::report_error(why);
   api::report_incident(kind, why);
@@ -96,10 +95,10 @@ NBDCHECK_API int nbdkit_add_extent(nbdkit_extents* extents, std::uint64_t offset
       return 0;
     case ExtentList::Added::not_contiguous:
       return refuse(
-          extents, IncidentKind::extent_not_contiguous,
+          IncidentKind::extent_not_contiguous,
           describe(offset, length, type) + " does not start where the extent before it ended");
     case ExtentList::Added::gap_at_start:
-      return refuse(extents, IncidentKind::extent_none,
+      return refuse(IncidentKind::extent_none,
                     describe(offset, length, type) +
                         " is the first extent and starts after the requested offset " +
                         std::to_string(extents->list.start()));

@@ -33,7 +33,6 @@ class LiveMark {
 // The opaque types of the C API.
 struct nbdkit_extents {
   nbdcheck::ExtentList list;
-  bool refused = false;  // an nbdkit_add_extent call returned -1
   bool wrapped = false;  // one was given an extent beyond 2^63-1, which may be lost
   std::uint64_t room = ~std::uint64_t{0};  // so many calls succeed; then memory is exhausted
   bool exhausted = false;                  // a call failed for that

@@ -25,7 +25,6 @@ constexpr std::array<std::string_view, static_cast<std::size_t>(IncidentKind::co
         "missing-callback",
         "fua-without-flush",
         "extent-not-contiguous",
-        "extent-error-ignored",
         "extent-wraps",
         "extent-type-value",
         "extent-none",
@@ -43,7 +42,6 @@ constexpr std::array<std::string_view, static_cast<std::size_t>(IncidentKind::co
         "filter-function",
         "buffer-overrun",
         "buffer-unfilled",
-        "buffer-modified",
         "config-modified",
         "server-would-abort",
     };

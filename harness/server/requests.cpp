@@ -238,10 +238,6 @@ int Connection::Impl::plugin_extents(std::uint32_t count, std::uint64_t offset, 
   this_thread.extents = nullptr;
   if (extents.exhausted && result == 0) return ENOMEM;
   if (const int error = outcome(Callback::extents, result)) return error;
-  if (extents.refused && !extents.list.extents().empty()) {
-    server.report(IncidentKind::extent_error_ignored, Callback::extents,
-                  ".extents returned 0 although nbdkit_add_extent had failed");
-  }
   if (extents.list.extents().empty()) {
     // What wrapped has been reported.
     if (!extents.wrapped) {

@@ -41,6 +41,7 @@
 #define INIT_CHANGES 30
 #define FILTER_FUNCTION 31
 #define LEAK_LOAD 32
+#define FILTER_UNUSED 33
 
 #if ABI_FAULT == UNRESOLVED
 extern int nbdkit_reference_no_such_function(void);
@@ -61,7 +62,7 @@ NBDKIT_DLL_PUBLIC int nbdkit_parse_bool(const char* text);
 int nbdkit_parse_bool(const char* text) { return strcmp(text, "on") == 0; }
 #endif
 
-#if ABI_FAULT == FILTER_FUNCTION
+#if ABI_FAULT == FILTER_FUNCTION || ABI_FAULT == FILTER_UNUSED
 extern size_t nbdkit_exports_count(const struct nbdkit_exports* exports);
 #endif
 
@@ -85,6 +86,8 @@ static void abi_load(void) {
   table = malloc(1000);
 #elif ABI_FAULT == UNRESOLVED
   (void)nbdkit_reference_no_such_function();
+#elif ABI_FAULT == FILTER_UNUSED
+  if (getenv("ABI_COUNT_EXPORTS")) (void)nbdkit_exports_count(NULL); /* as if for debugging */
 #endif
 }
 

@@ -10,7 +10,8 @@
 const char* const choices[] = {
     "other-list",  "early-sleep", "early-name", "true-returned", "list-index",
     "model-moves", "odd-read",    "odd-write",  "contents-move", "readonly-needs",
-    "forked-copy", "kept-data",   NULL};
+    "forked-copy", "kept-data",   "null-list",  "free-extents",  "contents-settle",
+    "early-tls",   NULL};
 
 /* nbdkit declares these in <nbdkit-filter.h> only. */
 struct nbdkit_extent {
@@ -19,6 +20,7 @@ struct nbdkit_extent {
   uint32_t type;
 };
 typedef struct nbdkit_extent (*get_extent)(const struct nbdkit_extents*, size_t);
+typedef void (*free_extents)(struct nbdkit_extents*);
 
 static struct nbdkit_extents* first_list;
 static bool asked_write;
@@ -63,6 +65,7 @@ static int calls_preconnect(int readonly) {
     const char* name = nbdkit_export_name();
     nbdkit_debug("a client of %s", name ? name : "nothing");
   }
+  if (fault("early-tls")) nbdkit_debug("TLS: %d", nbdkit_is_tls());
   return 0;
 }
 
@@ -85,6 +88,9 @@ static int calls_pread(void* handle, void* buf, uint32_t count, uint64_t offset,
   if (fault("contents-move") && ++reads > 100 && offset <= COUNTER && offset + count > COUNTER &&
       !counter_written)
     ((uint8_t*)buf)[COUNTER - offset] = (uint8_t)reads;
+  /* What is there is found only after it was asked for. */
+  if (fault("contents-settle") && offset <= COUNTER && offset + count > COUNTER && ++reads > 1)
+    ((uint8_t*)buf)[COUNTER - offset] = 0xee;
   if (fault("forked-copy")) {
     /* A helper that nobody waits for, and that forgets to leave. */
     static bool forked;
@@ -115,11 +121,16 @@ static int calls_extents(void* handle, uint32_t count, uint64_t offset, uint32_t
   (void)handle;
   (void)flags;
   if (!first_list) first_list = extents;
+  if (fault("null-list")) return nbdkit_add_extent(NULL, offset, count, 0);
   if (nbdkit_add_extent(fault("other-list") ? first_list : extents, offset, count, 0) == -1)
     return -1;
   if (fault("list-index")) {
     get_extent get = (get_extent)(uintptr_t)dlsym(RTLD_DEFAULT, "nbdkit_get_extent");
     if (get) (void)get(extents, 1000);
+  }
+  if (fault("free-extents")) {
+    free_extents done = (free_extents)(uintptr_t)dlsym(RTLD_DEFAULT, "nbdkit_extents_free");
+    if (done) done(extents);
   }
   return 0;
 }

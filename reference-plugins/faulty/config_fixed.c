@@ -6,10 +6,11 @@
 #define HELP_OMITS 1
 #define HELP_CONTROLS 2
 #define REQUIRED_LATE 3
+#define REQUIRED_EXITS 4
 
 const char* const choices[] = {NULL};
 
-#if CONFIG_FAULT == REQUIRED_LATE
+#if CONFIG_FAULT == REQUIRED_LATE || CONFIG_FAULT == REQUIRED_EXITS
 static bool size_given;
 
 static int fixed_config(const char* key, const char* value) {
@@ -20,6 +21,7 @@ static int fixed_config(const char* key, const char* value) {
 static void* fixed_open(int readonly) {
   if (size_given) return disk_open(readonly);
   nbdkit_error("how large shall it be? size= is missing");
+  if (CONFIG_FAULT == REQUIRED_EXITS) exit(1);
   return NULL;
 }
 #else

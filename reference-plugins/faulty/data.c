@@ -11,6 +11,7 @@ const char* const choices[] = {"offset-31",
                                "read-tail",
                                "read-sector",
                                "overrun",
+                               "overread",
                                "modify",
                                "keep",
                                "round-512",
@@ -144,6 +145,7 @@ static int data_pwrite(void* handle, const void* buf, uint32_t count, uint64_t o
   if (fault("lost-1000th") && writes % 1000 == 0) return 0;
   if (fault("fua-lost") && (flags & NBDKIT_FLAG_FUA)) return 0;
   if (fault("zeroes-lost") && all_zero(buf, count)) return 0;
+  if (fault("overread") && ((const volatile uint8_t*)buf)[count] == 1) writes++;
 
   uint32_t n = count;
   if (fault("short-write") && n > PAGE) n = PAGE;

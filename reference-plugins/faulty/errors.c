@@ -5,8 +5,9 @@ const char* const choices[] = {"set-on-success",   "lost-enoent",        "lost-e
                                "newline",          "empty-message",      "next-fails",
                                "breaks",           "lock-kept",          "leak-descriptor",
                                "leak-memory",      "leak-open",          "exhausted-crash",
-                               "exhausted-silent", "exhausted-for-good", "format",
-                               "format-debug",     "format-size",        NULL};
+                               "exhausted-silent", "exhausted-for-good", "exhausted-reads",
+                               "format",           "format-debug",       "format-size",
+                               NULL};
 
 /* What every handle holds: a file of its own, as plugins that serve files do. */
 struct handle {
@@ -17,6 +18,7 @@ struct handle {
 
 static bool broken;                /* a request has failed, and that is not over */
 static bool refusing;              /* an open has failed, and that is not over */
+static bool unreadable;            /* a read had no descriptor, and that is not over */
 static void* volatile last_leaked; /* or the compiler would leave it out */
 
 static int errors_config(const char* key, const char* value) {
@@ -92,7 +94,19 @@ static int refuse(uint32_t count, uint64_t offset) {
   return fail(EIO, "bad page");
 }
 
+/* As plugins that open a file for each request. */
+static int open_for_a_read(void) {
+  FILE* file = unreadable ? NULL : fopen("/dev/null", "re");
+  if (!file) {
+    unreadable = true;
+    return fail(EIO, "there is no file to read from");
+  }
+  fclose(file);
+  return 0;
+}
+
 static int errors_pread(void* handle, void* buf, uint32_t count, uint64_t offset, uint32_t flags) {
+  if (fault("exhausted-reads") && open_for_a_read() == -1) return -1;
   if (refuse(count, offset) == -1) return -1;
   return disk_pread(handle, buf, count, offset, flags);
 }

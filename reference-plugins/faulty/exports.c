@@ -1,6 +1,8 @@
 /* faulty-exports: a disk that is careless with export names and other strings. */
+#define _GNU_SOURCE
 #include "fault.h"
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -19,9 +21,22 @@ const char* const choices[] = {"escape",
                                "default-leaked",
                                "description-leaked",
                                "list-leaked",
+                               "null-exports",
+                               "too-many",
+                               "null-name",
+                               "free-exports",
+                               "export-index",
                                NULL};
 
 #define NAME "disk"
+
+/* nbdkit declares these in <nbdkit-filter.h> only. */
+struct nbdkit_export {
+  char* name;
+  char* description;
+};
+typedef struct nbdkit_export (*get_export)(const struct nbdkit_exports*, size_t);
+typedef void (*free_exports)(struct nbdkit_exports*);
 
 static const char* directory; /* dir=: its files are exports, too */
 static const char* last_name;
@@ -38,9 +53,25 @@ static int exports_config(const char* key, const char* value) {
   return 0;
 }
 
+/* What nbdkit has for filters, found where a plugin may not look. */
+static void use_as_a_filter_does(struct nbdkit_exports* exports) {
+  get_export get = (get_export)(uintptr_t)dlsym(RTLD_DEFAULT, "nbdkit_get_export");
+  free_exports done = (free_exports)(uintptr_t)dlsym(RTLD_DEFAULT, "nbdkit_exports_free");
+  if (fault("export-index") && get) (void)get(exports, 1000);
+  if (fault("free-exports") && done) done(exports);
+}
+
 static int exports_list(int readonly, int is_tls, struct nbdkit_exports* exports) {
   (void)readonly;
   (void)is_tls;
+  if (fault("null-exports")) return nbdkit_add_export(NULL, NAME, NULL);
+  if (fault("null-name")) return nbdkit_add_export(exports, NULL, NULL);
+  for (unsigned i = 0; fault("too-many") && i < 20000; i++) {
+    char name[32];
+    snprintf(name, sizeof name, "disk%u", i);
+    if (nbdkit_add_export(exports, name, NULL) == -1) return -1;
+  }
+  use_as_a_filter_does(exports);
   if (fault("list-leaked")) leaked = strdup(NAME);
   return nbdkit_add_export(exports, NAME, fault("not-utf8") ? "gro\xdf" : "a disk");
 }

@@ -8,12 +8,15 @@
  *   fault=race           .pread counts without a lock, in the parallel model
  *   fault=locks          two locks, in both orders, one thread after the other
  *   fault=uninitialised  decides by a byte that nobody set, in .pread
+ *   fault=unset-call     gives such bytes to the system, in .pread
  */
 #define NBDKIT_API_VERSION 2
+#include <fcntl.h>
 #include <nbdkit-plugin.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 #define DISK_SIZE 1048576
@@ -34,7 +37,8 @@ static int instrumented_config(const char* key, const char* value) {
     return -1;
   }
   static const char* const faults[] = {"none", "overflow", "after-free",   "shift",
-                                       "leak", "race",     "uninitialised", "locks"};
+                                       "leak", "race",     "uninitialised", "locks",
+                                       "unset-call"};
   for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
     if (strcmp(value, faults[i]) == 0) {
       fault = faults[i];
@@ -114,6 +118,14 @@ static void misbehave(uint32_t count) {
   seen = sum; /* written, never read: it keeps the compiler from knowing better */
 }
 
+static void tell_unset(void) {
+  int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+  void* unset = malloc(16);
+  if (fd >= 0 && unset != NULL && write(fd, unset, 16) != 16) nbdkit_debug("write: %m");
+  free(unset);
+  if (fd >= 0) close(fd);
+}
+
 static void take_both(pthread_mutex_t* a, pthread_mutex_t* b) {
   pthread_mutex_lock(a);
   pthread_mutex_lock(b);
@@ -127,6 +139,7 @@ static int instrumented_pread(void* handle, void* buf, uint32_t count, uint64_t 
   (void)flags;
   if (is("race")) counted++;
   if (is("overflow") || is("shift") || is("after-free") || is("uninitialised")) misbehave(count);
+  if (is("unset-call")) tell_unset();
   if (is("locks")) {
     take_both(&first, &second);
     take_both(&second, &first);

@@ -16,6 +16,7 @@ const char* const choices[] = {"config-silent",
                                "read-silent",
                                "dump-garbage",
                                "dump-needs-config",
+                               "dump-model",
                                "unload-open",
                                "unload-thread",
                                "unload-ticker",
@@ -91,6 +92,13 @@ static void lifecycle_unload(void) {
   disk_unload();
 }
 
+/* nbdkit asks before .get_ready, and for --dump-plugin without .config_complete. */
+static int lifecycle_thread_model(void) {
+  if (!fault("dump-model") || configured) return THREAD_MODEL;
+  nbdkit_error("not configured yet");
+  return -1;
+}
+
 static void lifecycle_dump_plugin(void) {
   if (fault("dump-garbage")) {
     printf("This plugin is very good.\n\n= 1\n");
@@ -142,6 +150,7 @@ static struct nbdkit_plugin plugin = {
     .config_complete = lifecycle_config_complete,
     .config_help = DISK_CONFIG_HELP,
     .dump_plugin = lifecycle_dump_plugin,
+    .thread_model = lifecycle_thread_model,
     .get_ready = lifecycle_get_ready,
     .after_fork = lifecycle_after_fork,
     .preconnect = lifecycle_preconnect,

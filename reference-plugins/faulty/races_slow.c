@@ -7,7 +7,8 @@
 #include <time.h>
 
 const char* const choices[] = {"rmw",  "bounce",     "allocate", "mirror",     "torn",  "old-again",
-                               "fill", "lost-flush", "order",    "open-count", "first", NULL};
+                               "fill", "lost-flush", "order",    "open-count", "first", "extents-list",
+                               NULL};
 
 #define BLOCK 4096U
 #define CACHED 512U
@@ -294,6 +295,23 @@ static int slow_flush(void* handle, uint32_t flags) {
   return 0;
 }
 
+static int slow_can_extents(void* handle) {
+  (void)handle;
+  return fault("extents-list");
+}
+
+/* The list that is being made, for whoever adds to it. */
+static struct nbdkit_extents* volatile list;
+
+static int slow_extents(void* handle, uint32_t count, uint64_t offset, uint32_t flags,
+                        struct nbdkit_extents* extents) {
+  (void)handle;
+  (void)flags;
+  list = extents;
+  take_time();
+  return nbdkit_add_extent(list, offset, count, 0);
+}
+
 static struct nbdkit_plugin plugin = {
     .name = "faulty-races-slow",
     .version = "1",
@@ -306,9 +324,11 @@ static struct nbdkit_plugin plugin = {
     .close = slow_close,
     .get_size = disk_get_size,
     .can_multi_conn = disk_yes,
+    .can_extents = slow_can_extents,
     .pread = slow_pread,
     .pwrite = slow_pwrite,
     .flush = slow_flush,
+    .extents = slow_extents,
     .errno_is_preserved = 1,
 };
 

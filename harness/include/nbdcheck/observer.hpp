@@ -33,7 +33,6 @@ enum class IncidentKind : std::uint8_t {
   missing_callback,      // announced (can_write, can_flush...) but the callback is absent
   fua_without_flush,     // FUA emulation needed .flush and there is none
   extent_not_contiguous,  // nbdkit_add_extent refused: gap or overlap
-  extent_error_ignored,  // ... and .extents returned 0 all the same
   extent_wraps,          // offset + length beyond 2^63-1
   extent_type_value,     // bits other than HOLE and ZERO
   extent_none,           // no extent at the offset: none at all, or the first begins behind it
@@ -51,7 +50,6 @@ enum class IncidentKind : std::uint8_t {
   filter_function,       // a function meant for filters
   buffer_overrun,        // wrote outside buf[0, count)
   buffer_unfilled,       // .pread returned 0 and left bytes of buf unset
-  buffer_modified,       // .pwrite changed the buffer it was given
   config_modified,       // the plugin wrote to a key or value string
   server_would_abort,    // any other spot where real nbdkit dies on an assertion
   count_,
