@@ -8,7 +8,7 @@
 
 const char* const choices[] = {"rmw",  "bounce",     "allocate", "mirror",     "torn",  "old-again",
                                "fill", "lost-flush", "order",    "open-count", "first", "extents-list",
-                               NULL};
+                               "torn-read", NULL};
 
 #define BLOCK 4096U
 #define CACHED 512U
@@ -204,6 +204,11 @@ static int slow_pread(void* handle, void* buf, uint32_t count, uint64_t offset, 
     memcpy(buf, from + offset, count);
     disk_unlock();
     return 0;
+  }
+  if (fault("torn-read") && count >= 512) {
+    disk_pread(handle, buf, 200, offset, flags);
+    take_time();
+    return disk_pread(handle, (uint8_t*)buf + 200, count - 200, offset + 200, flags);
   }
   if (fault("order")) {
     pthread_mutex_lock(&second);
