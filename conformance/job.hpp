@@ -48,6 +48,7 @@ struct Job {
   std::string schedule;          // Kind::check: only this, as CheckRun::schedule said it
   std::string log_path;          // where the operations are logged
   bool second_probe = false;     // look for what the first probe wrote
+  double hold = 0;               // second probe: seconds to stay connected, unless let go
   Where where = Where::plugin;   // Kind::plan
   std::string script;            // Kind::reproduce: its file
   // The plugin is to run twice, each time from the same start: Children puts

@@ -8,6 +8,7 @@
 #include "checks/check.hpp"
 #include "execute/operation_log.hpp"
 #include "runner/child_main.hpp"
+#include "runner/probe.hpp"
 
 namespace nbdcheck {
 namespace {
@@ -97,7 +98,11 @@ JobReport Children::run(Job job, const ChildLimits& limits,
       spec.environment.assign(check->environment.begin(), check->environment.end());
     spec.stall_limit = limits.stall;
     spec.wall_limit = limits.wall;
-    spec.on_event = [&](std::string_view line) { take(report, line); };
+    spec.on_event = [&](std::string_view line) {
+      const bool before = report.subject.has_value();
+      take(report, line);
+      if (!before && report.subject && limits.on_subject) limits.on_subject(let_go_path(job));
+    };
     if (tick)
       spec.on_tick = [&](const StatusPage& page) {
         std::uint64_t operations = 0;

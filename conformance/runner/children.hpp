@@ -35,6 +35,9 @@ struct ChildLimits {
   std::chrono::milliseconds stall{15000};
   std::chrono::milliseconds wall{0};
   bool in_process = false;
+  // Called when a probe has told what it found, from the thread that watches it.
+  // Where Job::hold is set it stays connected until the file `let_go` is there.
+  std::function<void(const std::string& let_go)> on_subject = {};
 };
 
 class Children {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <thread>
 #include <vector>
 
@@ -17,7 +18,9 @@ constexpr std::uint64_t most_bytes = 4096;  // read or written at a place
 
 class Probe {
  public:
-  Probe(CheckRun& run, Server& server) : run_(run), server_(server) {}
+  using Answer = std::function<void(const Subject&)>;
+  Probe(CheckRun& run, Server& server, const Answer& answer)
+      : run_(run), server_(server), answer_(answer) {}
 
   // False: the export cannot be opened.
   bool run(Subject& subject) {
@@ -32,14 +35,17 @@ class Probe {
     block_ = subject.minimum_block();
     size_ = subject.info.size - subject.info.size % block_;
     set_phase("looking at what the export holds");
+    if (run_.job().second_probe) {
+      subject.external_storage =
+          size_ > 0 && subject.info.can_write && survivors(**session) > 0;
+      answer_(subject);
+      stay_connected();
+      return true;
+    }
     if (size_ == 0) return true;
     subject.stable_contents = stable(**session);
     subject.nanoseconds_per_read = time_read(**session);
     if (!subject.info.can_write) return true;
-    if (run_.job().second_probe) {
-      subject.external_storage = survivors(**session) > 0;
-      return true;
-    }
     const std::size_t written = write_places(**session, subject.info.can_flush);
     session->reset();
     if (written == 0) return true;
@@ -57,6 +63,14 @@ class Probe {
   }
 
  private:
+  void stay_connected() const {
+    const std::chrono::duration<double> longest(run_.job().hold);
+    const std::string let_go = let_go_path(run_.job());
+    const auto begin = std::chrono::steady_clock::now();
+    while (std::chrono::steady_clock::now() - begin < longest && !std::filesystem::exists(let_go))
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+
   [[nodiscard]] std::uint64_t length() const {
     return std::min(size_, std::max(block_, most_bytes / block_ * block_));
   }
@@ -114,6 +128,7 @@ class Probe {
 
   CheckRun& run_;
   Server& server_;
+  const Answer& answer_;
   std::uint64_t block_ = 1;
   std::uint64_t size_ = 0;
 };
@@ -128,13 +143,20 @@ void probe(CheckRun& run, const std::function<void(const Subject&)>& answer) {
   subject.thread_model = server->thread_model();
   subject.arguments = run.request().arguments;
   bool opened = false;
-  on_connection_thread([&] { opened = Probe(run, *server).run(subject); });
+  on_connection_thread([&] { opened = Probe(run, *server, answer).run(subject); });
   if (!opened) return;
+  if (run.job().second_probe) {
+    set_phase("stopping the server");
+    server->stop();
+    return;
+  }
   if (run.request().persistence != Persistence::unknown)
     subject.persistence = run.request().persistence;
   answer(subject);
   set_phase("stopping the server");
   server->stop();
 }
+
+std::string let_go_path(const Job& job) { return job.log_path + ".let-go"; }
 
 }  // namespace nbdcheck

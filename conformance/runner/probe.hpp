@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <string>
 
 #include "checks/check_run.hpp"
 #include "subject.hpp"
@@ -11,7 +12,10 @@ namespace nbdcheck {
 
 // Calls `answer` once when the plugin could be started and opened; reports
 // findings or "unknown" otherwise.  With Job::second_probe only looks whether
-// the data of a first probe are still there.
+// the data of a first probe are still there, and answers while it is connected.
 void probe(CheckRun& run, const std::function<void(const Subject&)>& answer);
+
+// The file that ends Job::hold.
+std::string let_go_path(const Job& job);
 
 }  // namespace nbdcheck

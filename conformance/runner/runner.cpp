@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <fstream>
+#include <semaphore>
 #include <thread>
 
 #include "plan/random.hpp"
@@ -111,13 +113,7 @@ bool Runner::probe() {
   summary_.subject = subject;
   const bool sound = report.end.kind == ChildEnd::Kind::finished;
   collect("probe", std::move(report));
-  if (sound && subject.info.can_write && !options_.in_process) {
-    job.subject = subject;
-    job.second_probe = true;
-    const JobReport second = children_.run(job, limits);
-    ++summary_.time.start_up.processes;
-    if (second.subject) summary_.subject->external_storage = second.subject->external_storage;
-  }
+  if (sound && !options_.in_process) look_again(job);
   Subject& known = *summary_.subject;
   if (known.info.can_write && known.persistence == Persistence::per_connection)
     known.remarks.emplace_back("every connection has a disk of its own");
@@ -126,7 +122,50 @@ bool Runner::probe() {
         "contents change by themselves: what we did not write is not judged");
   if (known.external_storage)
     known.remarks.emplace_back("data outlive the process: checks run one at a time");
+  if (served_once_)
+    known.remarks.emplace_back("it can be served only once at a time: checks run one at a time");
   return true;
+}
+
+// Whether data outlive the process; and while that is found out, whether another
+// server can have the plugin open as well: it may hold a device, a port, a lock.
+void Runner::look_again(Job job) {
+  const bool beside = options_.jobs > 1 && total_checks_ > 1;
+  Subject& known = *summary_.subject;
+  if (!known.info.can_write && !beside) return;
+  job.subject = known;
+  job.second_probe = true;
+  ChildLimits limits{options_.stall, {}, false};
+  const JobReport second = beside ? probe_beside(job, limits) : children_.run(job, limits);
+  ++summary_.time.start_up.processes;
+  if (second.subject) known.external_storage = second.subject->external_storage;
+}
+
+JobReport Runner::probe_beside(Job job, ChildLimits limits) {
+  constexpr double longest = 10;
+  const Job other = job;
+  const ChildLimits others = limits;
+  std::counting_semaphore<2> answered(0);
+  std::string let_go;
+  limits.on_subject = [&](const std::string& path) {
+    let_go = path;
+    answered.release();
+  };
+  // Well before it would be taken for a hang.
+  job.hold = std::min(longest, std::chrono::duration<double>(options_.stall).count() / 2);
+  JobReport report;
+  std::thread holder([&] {
+    report = children_.run(job, limits);
+    answered.release();
+  });
+  answered.acquire();
+  if (!let_go.empty()) {
+    served_once_ = !children_.run(other, others).subject;
+    ++summary_.time.start_up.processes;
+    std::ofstream(let_go).flush();
+  }
+  holder.join();
+  return report;
 }
 
 void Runner::skip_inapplicable(std::vector<const Check*>& checks) {
@@ -161,13 +200,14 @@ std::vector<const Check*> Runner::applicable(const Subject& subject) const {
 std::string Runner::no_nbdkit() const {
   const Request& request = options_.request;
   if (request.effort == Effort::quick) return "the quick profile does without nbdkit";
+  if (served_once_) return "the plugin can be served only once at a time";
   return request.nbdkit.empty() ? request.no_nbdkit : "";
 }
 
 void Runner::run_checks(const std::vector<const Check*>& checks) {
   const Subject subject = summary_.subject.value_or(Subject{});
   unsigned jobs = options_.jobs;
-  if (subject.external_storage || options_.in_process) jobs = 1;
+  if (subject.external_storage || served_once_ || options_.in_process) jobs = 1;
   summary_.time.jobs = jobs;
   auto shares = share_out(options_.share_of_time ? applicable(subject) : checks, subject,
                           options_.request.effort, options_.seconds, jobs);

@@ -54,6 +54,8 @@ class Runner {
  private:
   // runner.cpp
   bool probe();
+  void look_again(Job job);
+  JobReport probe_beside(Job job, ChildLimits limits);
   std::vector<const Check*> selected() const;
   void skip_inapplicable(std::vector<const Check*>& checks);
   void run_checks(const std::vector<const Check*>& checks);
@@ -100,6 +102,7 @@ class Runner {
   Children& children_;
   std::vector<Listener*> listeners_;
   Artifacts artifacts_;
+  bool served_once_ = false;  // a second server of it does not start, or opens nothing
   std::mutex adding_;  // held while a finding is added, which may take a while
   std::mutex mutex_;   // of everything below
   RunSummary summary_;

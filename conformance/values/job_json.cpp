@@ -210,6 +210,7 @@ std::string to_json(const Job& job) {
                       {"plan", out(job.plan_text)},
                       {"log", out(job.log_path)},
                       {"second_probe", job.second_probe},
+                      {"hold", job.hold},
                       {"where", number_of(job.where)},
                       {"script", out(job.script)},
                       {"twice", job.twice},
@@ -233,6 +234,7 @@ std::optional<Job> job_from_json(const std::string& text) {
     in(value.at("plan"), job.plan_text);
     in(value.at("log"), job.log_path);
     in(value.at("second_probe"), job.second_probe);
+    in(value.at("hold"), job.hold);
     job.where = enumerator(value.at("where"), Job::Where::nbdkit);
     in(value.at("script"), job.script);
     in(value.at("twice"), job.twice);

@@ -76,6 +76,7 @@ Job full_job() {
   job.plan_text = "nbdcheck-plan 1\n";
   job.log_path = "/tmp/log";
   job.second_probe = true;
+  job.hold = 2.5;
   job.where = Job::Where::nbdkit;
   job.script = "a.py";
   job.twice = true;
@@ -102,6 +103,7 @@ TEST(JobJson, ComesBackTheSame) {
   EXPECT_EQ(back->plan_text, job.plan_text);
   EXPECT_EQ(back->log_path, job.log_path);
   EXPECT_TRUE(back->second_probe);
+  EXPECT_EQ(back->hold, 2.5);
   EXPECT_EQ(back->request.nbdkit, job.request.nbdkit);
   EXPECT_EQ(back->request.nbdkit_version, job.request.nbdkit_version);
   EXPECT_EQ(back->request.no_nbdkit, job.request.no_nbdkit);

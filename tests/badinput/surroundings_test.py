@@ -40,6 +40,24 @@ def small_filesystem(path, size):
         libc.umount2(str(path).encode(), 2)  # MNT_DETACH
 
 
+class ServedOnce(Case):
+    """Plugins that hold something of which the machine has one: a device, a port."""
+
+    def test_checks_run_one_at_a_time(self):
+        for at in ("start", "open"):
+            with self.subTest(at=at):
+                # A file of its own: others run the same plugin.
+                copy = self.work / f"single-{at}.so"
+                shutil.copy(plugin("legal-single"), copy)
+                report = self.work / f"{at}.json"
+                self.assert_verdict(
+                    self.run_it(*QUICK, "--jobs=4", f"--report=json:{report}", copy, f"at={at}"), 0)
+                told = json.loads(report.read_text())
+                self.assertEqual([c["id"] for c in told["checks"] if c["status"] == "unknown"], [])
+                self.assertTrue(any("only once at a time" in remark
+                                    for remark in told["export"]["remarks"]), told["export"])
+
+
 class Reports(Case):
     def report_to(self, path, *more, name="ramdisk", arguments=RAM_DISK):
         return self.run_it(*ONE_CHECK, f"--report=json:{path}", *more, plugin(name), *arguments)
