@@ -11,48 +11,46 @@
 namespace nbdcheck::checks::capability_values {
 namespace {
 
-// Seen in advance, so that it is found also where no client asks for FUA.
-void judge_fua(CheckRun& run, const Server& server, const ExportInfo& info) {
-  const PluginStruct& callbacks = server.plugin().callbacks();
-  if (info.fua != fua_emulate || callbacks.flush != nullptr || callbacks._flush_v1 != nullptr)
-    return;
-  Violation v;
-  v.rule = "capability.fua-needs-flush";
-  v.message =
-      ".can_fua returned NBDKIT_FUA_EMULATE, but there is no .flush to emulate it with: a write "
-      "with FUA is carried out and then fails with EINVAL.";
-  v.expected = ".flush, or NBDKIT_FUA_NONE";
-  v.actual = ".flush is NULL";
-  run.violated(std::move(v));
-}
-
-// "The .flush callback must work (even if .can_flush returns false)".  One that
-// says that it can flush may have its reasons to fail; others have none.
-void judge_emulation(CheckRun& run, Client& client) {
-  const ExportInfo& info = client.info();
-  if (info.fua != fua_emulate || info.can_flush || !info.can_write) return;
+// How many writes succeed, and fail with FUA; 0 when the first does not.
+unsigned fail_with_fua(CheckRun& run, Client& client) {
   set_phase("writing with and without FUA");
   unsigned failed = 0;
   for (const Place& place : sample_places(run.subject())) {
     std::vector<std::byte> data(place.count);
-    if (!client.read(data, place.offset).ok() || !client.write(data, place.offset).ok()) return;
+    if (!client.read(data, place.offset).ok() || !client.write(data, place.offset).ok()) return 0;
     Reply reply;
     client.run([&](Connection& connection) {
       reply = connection.write(data, place.offset, command_flag::fua);
     });
     run.count_operations(3);
-    if (reply.ok() || !client.write(data, place.offset).ok()) return;
+    if (reply.ok() || !client.write(data, place.offset).ok()) return 0;
     ++failed;
   }
-  if (failed == 0) return;
+  return failed;
+}
+
+// "The .flush callback must work (even if .can_flush returns false)".  One that
+// says that it can flush may have its reasons to fail; others have none.
+void judge_fua(CheckRun& run, const Server& server, Client& client) {
+  const ExportInfo& info = client.info();
+  if (info.fua != fua_emulate) return;
+  const PluginStruct& callbacks = server.plugin().callbacks();
+  // Seen in advance, so that it is found also where no client asks for FUA.
+  const bool missing = callbacks.flush == nullptr && callbacks._flush_v1 == nullptr;
+  const unsigned failed =
+      missing || info.can_flush || !info.can_write ? 0 : fail_with_fua(run, client);
+  if (!missing && failed == 0) return;
   Violation v;
   v.rule = "capability.fua-needs-flush";
   v.message =
-      ".can_fua returned NBDKIT_FUA_EMULATE, and .can_flush false; .flush, which nbdkit calls all "
-      "the same, fails. A write with FUA is carried out and then fails.";
-  v.expected = "a .flush that works, or NBDKIT_FUA_NONE";
-  v.actual = fmt::format("{} writes succeeded, and failed with FUA: {}", failed,
-                         run.incidents().last_error());
+      missing ? ".can_fua returned NBDKIT_FUA_EMULATE, but there is no .flush to emulate it with: "
+                "a write with FUA is carried out and then fails with EINVAL."
+              : ".can_fua returned NBDKIT_FUA_EMULATE, and .can_flush false; .flush, which nbdkit "
+                "calls all the same, fails. A write with FUA is carried out and then fails.";
+  v.expected = missing ? ".flush, or NBDKIT_FUA_NONE" : "a .flush that works, or NBDKIT_FUA_NONE";
+  v.actual = missing ? ".flush is NULL"
+                     : fmt::format("{} writes succeeded, and failed with FUA: {}", failed,
+                                   run.incidents().last_error());
   run.violated(std::move(v));
 }
 
@@ -71,8 +69,7 @@ const Registration registration{{
             Client client(*server);
             set_phase("asking for the capabilities");
             if (client.open(run.request().export_name)) {
-              judge_fua(run, *server, client.info());
-              if (!run.found_any()) judge_emulation(run, client);
+              judge_fua(run, *server, client);
             } else {
               run.failed_to_start(client.failure());
             }

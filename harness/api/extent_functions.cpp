@@ -13,14 +13,17 @@ namespace {
 
 constexpr std::uint64_t largest_offset = std::numeric_limits<std::int64_t>::max();
 
+void report_foreign(const std::string& what) {
+  api::report_incident(IncidentKind::extents_foreign, what);
+}
+
 // A living list: the one .extents was given, perhaps used from a thread of the
 // plugin's own, or one from nbdkit_extents_new.
 bool usable(const nbdkit_extents* extents, const char* function) {
   if (extents != nullptr && nbdcheck::detail::LiveMark::is_live(&extents->mark)) return true;
-  api::report_incident(IncidentKind::extents_foreign,
-                       std::string(function) +
-                           " was given a list that does not exist (any more): use only the one "
-                           ".extents was called with, and only until it returns");
+  report_foreign(std::string(function) +
+                 " was given a list that does not exist (any more): use only the one .extents was "
+                 "called with, and only until it returns");
   // Here nbdkit would crash or write to freed memory; that no message is left is not the plugin's
   // doing.
   api::report_error(std::string(function) + ": not a list of the current request");
@@ -36,11 +39,9 @@ void report_values(nbdkit_extents* extents, std::uint64_t offset, std::uint64_t 
                    std::uint32_t type) {
   auto* host = nbdcheck::current_host();
   const nbdkit_extents* current = host == nullptr ? nullptr : host->current_extents();
-  if (current != nullptr && current != extents) {
-    api::report_incident(
-        IncidentKind::extents_foreign,
-        describe(offset, length, type) + " on a list that belongs to another call of .extents");
-  }
+  if (current != nullptr && current != extents)
+    report_foreign(describe(offset, length, type) +
+                   " on a list that belongs to another call of .extents");
   // A map in blocks of any power of two rounds the end of the largest export,
   // 2^63-1, up to 2^63: that much is cut off and harms nobody.
   if (length > 0 && (offset > largest_offset || length - 1 > largest_offset - offset)) {

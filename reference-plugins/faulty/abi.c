@@ -42,6 +42,7 @@
 #define FILTER_FUNCTION 31
 #define LEAK_LOAD 32
 #define FILTER_UNUSED 33
+#define MODEL_7_UNSTARTED 34
 
 #if ABI_FAULT == UNRESOLVED
 extern int nbdkit_reference_no_such_function(void);
@@ -99,6 +100,14 @@ __attribute__((constructor)) static void crash(void) { abort(); }
 __attribute__((constructor)) static void greet(void) { printf("welcome\n"); }
 #endif
 
+#if ABI_FAULT == MODEL_7_UNSTARTED
+/* It needs what is not given: only its file is there to be looked at. */
+static int abi_config_complete(void) {
+  nbdkit_error("disk= is missing");
+  return -1;
+}
+#endif
+
 static void* abi_open(int readonly) {
   (void)readonly;
   return NBDKIT_HANDLE_NOT_NEEDED;
@@ -130,6 +139,9 @@ static struct nbdkit_plugin plugin = {
     .name = ABI_NAME,
     .version = "0.1.0",
     .load = abi_load,
+#if ABI_FAULT == MODEL_7_UNSTARTED
+    .config_complete = abi_config_complete,
+#endif
 #if ABI_FAULT == FILTER_FUNCTION
     .list_exports = abi_list_exports,
 #endif
@@ -172,6 +184,8 @@ struct nbdkit_plugin* plugin_init(void) {
   plugin.name = "";
 #elif ABI_FAULT == BAD_NAME
   plugin.name = "bad_name";
+#elif ABI_FAULT == MODEL_7_UNSTARTED
+  plugin._thread_model = 7;
 #elif ABI_FAULT == MODEL_NEGATIVE
   plugin._thread_model = -2;
 #elif ABI_FAULT == MODEL_7

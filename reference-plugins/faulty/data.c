@@ -11,6 +11,7 @@ const char* const choices[] = {"offset-31",
                                "read-tail",
                                "read-sector",
                                "overrun",
+                               "overrun-16",
                                "overread",
                                "modify",
                                "keep",
@@ -100,6 +101,8 @@ static int data_pread(void* handle, void* buf, uint32_t count, uint64_t offset, 
   if (fault("large-read") && n > 32 * MIB) n = 32 * MIB;
   memcpy(to, disk + fold(offset), n);
   if (fault("overrun")) to[count] = 0;
+  /* As a loop over vectors does. */
+  if (fault("overrun-16") && count % 16 != 0) memset(to + count, 0, 16 - count % 16);
   return fault("return-count") ? (int)count : 0;
 }
 
