@@ -14,6 +14,9 @@ namespace nbdcheck {
 // The rule speaks of what a read returned.
 bool is_about_contents(const std::string& rule);
 
+// Those, and contents that change by themselves.
+bool is_what_was_read(const std::string& rule);
+
 // While a sequence gets smaller, one fault may show as another of its family.
 bool same_family(const std::string& a, const std::string& b);
 

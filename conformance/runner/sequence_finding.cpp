@@ -84,7 +84,7 @@ Finding Runner::shrink_finding(const Finding& finding, const JobReport& report) 
     if (report.log.size() > 2000) return best;
   }
   best.plan = shrunk.plan;
-  if (shrunk.reproduced && !by_end && is_about_contents(best.rule)) look_for_buffers(best);
+  if (shrunk.reproduced && !by_end && is_what_was_read(best.rule)) look_for_buffers(best);
   best.plan->rule = best.rule;
   return best;
 }
