@@ -13,6 +13,7 @@ namespace nbdcheck {
 namespace {
 
 constexpr std::uint32_t probe_tag = 0xfffffff0;
+constexpr std::uint32_t beside_tag = 0xfffffff1;  // of the one that stays connected
 constexpr std::uint64_t most_places = 8;
 constexpr std::uint64_t most_bytes = 4096;  // read or written at a place
 
@@ -36,17 +37,14 @@ class Probe {
     size_ = subject.info.size - subject.info.size % block_;
     set_phase("looking at what the export holds");
     if (run_.job().second_probe) {
-      subject.external_storage =
-          size_ > 0 && subject.info.can_write && survivors(**session) > 0;
-      answer_(subject);
-      stay_connected();
+      look_again(**session, subject);
       return true;
     }
     if (size_ == 0) return true;
     subject.stable_contents = stable(**session);
     subject.nanoseconds_per_read = time_read(**session);
     if (!subject.info.can_write) return true;
-    const std::size_t written = write_places(**session, subject.info.can_flush);
+    const std::size_t written = write_places(**session, probe_tag, subject.info.can_flush);
     session->reset();
     if (written == 0) return true;
     set_phase("opening the export again");
@@ -58,11 +56,35 @@ class Probe {
     // All of them gone: a disk of its own for every connection.  Some of them
     // gone: shared, and handle.reopen will say what it thinks of that.
     subject.persistence =
-        survivors(**session) > 0 ? Persistence::shared : Persistence::per_connection;
+        survivors(**session, probe_tag) > 0 ? Persistence::shared : Persistence::per_connection;
     return true;
   }
 
  private:
+  // What this process did not write is there, or what it wrote is no more, for
+  // another server has started: the storage is not its own.
+  void look_again(Session& session, Subject& subject) {
+    const bool writes = size_ > 0 && subject.info.can_write;
+    subject.external_storage =
+        writes && survivors(session, probe_tag) + survivors(session, beside_tag) > 0;
+    if (run_.job().hold <= 0) return answer_(subject);
+    const auto keeps = [&](const std::function<void()>& meanwhile) {
+      const std::size_t written = write_places(session, beside_tag, false);
+      meanwhile();
+      return survivors(session, beside_tag) >= written;
+    };
+    const auto begin = std::chrono::steady_clock::now();
+    const bool kept = keeps([&] {
+      answer_(subject);
+      stay_connected();
+    });
+    const auto time = std::chrono::steady_clock::now() - begin;
+    // One that loses data in any case is for the checks to find.
+    if (!writes || kept || !keeps([&] { std::this_thread::sleep_for(time); })) return;
+    subject.external_storage = true;
+    answer_(subject);
+  }
+
   void stay_connected() const {
     const std::chrono::duration<double> longest(run_.job().hold);
     const std::string let_go = let_go_path(run_.job());
@@ -106,22 +128,22 @@ class Probe {
     return static_cast<std::uint64_t>(spent.count()) / 3;
   }
 
-  std::size_t write_places(Session& session, bool can_flush) {
+  std::size_t write_places(Session& session, std::uint32_t tag, bool can_flush) {
     std::size_t written = 0;
     std::vector<std::byte> data(length());
     for (const std::uint64_t place : places()) {
-      fill_tags(data, place, probe_tag);
+      fill_tags(data, place, tag);
       if (session.write(data, place, 0).ok()) ++written;
     }
     if (can_flush) session.flush();
     return written;
   }
 
-  std::size_t survivors(Session& session) {
+  std::size_t survivors(Session& session, std::uint32_t tag) {
     std::size_t found = 0;
     std::vector<std::byte> data(length());
     for (const std::uint64_t place : places())
-      if (session.read(data, place, 0).ok() && match_tags(data, place, probe_tag) == data.size())
+      if (session.read(data, place, 0).ok() && match_tags(data, place, tag) == data.size())
         ++found;
     return found;
   }

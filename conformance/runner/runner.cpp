@@ -121,7 +121,7 @@ bool Runner::probe() {
     known.remarks.emplace_back(
         "contents change by themselves: what we did not write is not judged");
   if (known.external_storage)
-    known.remarks.emplace_back("data outlive the process: checks run one at a time");
+    known.remarks.emplace_back("its storage is not the process's own: checks run one at a time");
   if (served_once_)
     known.remarks.emplace_back("it can be served only once at a time: checks run one at a time");
   return true;
@@ -154,17 +154,21 @@ JobReport Runner::probe_beside(Job job, ChildLimits limits) {
   // Well before it would be taken for a hang.
   job.hold = std::min(longest, std::chrono::duration<double>(options_.stall).count() / 2);
   JobReport report;
+  bool shared = false;
   std::thread holder([&] {
     report = children_.run(job, limits);
     answered.release();
   });
   answered.acquire();
   if (!let_go.empty()) {
-    served_once_ = !children_.run(other, others).subject;
+    const JobReport third = children_.run(other, others);
     ++summary_.time.start_up.processes;
+    served_once_ = !third.subject;
+    shared = third.subject && third.subject->external_storage;
     std::ofstream(let_go).flush();
   }
   holder.join();
+  if (report.subject && shared) report.subject->external_storage = true;
   return report;
 }
 

@@ -2,6 +2,8 @@
  * port or a fixed socket can. Here it is a lock on its own file.
  *
  * at=start|open: when it takes the lock, until .unload or .close
+ * at=scratch: it takes none, and has its data in one file beside it, cleared when
+ * it starts
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -15,7 +17,7 @@
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_SERIALIZE_ALL_REQUESTS
 #include "../../disk.h"
 
-const char* const choices[] = {"start", "open", NULL};
+const char* const choices[] = {"start", "open", "scratch", NULL};
 
 static int lock = -1;
 static unsigned handles;
@@ -40,9 +42,29 @@ static void give_back(void) {
   lock = -1;
 }
 
+/* The disk is that file's contents from here on. */
+static int use_scratch(void) {
+  char path[4096];
+  Dl_info self;
+  if (!dladdr(choices, &self)) return -1;
+  snprintf(path, sizeof path, "%s.scratch", self.dli_fname);
+  int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (fd == -1 || ftruncate(fd, disk_size) == -1 ||
+      mmap(disk, (size_t)disk_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) ==
+          MAP_FAILED) {
+    nbdkit_error("%s: %m", path);
+    if (fd >= 0) close(fd);
+    return -1;
+  }
+  close(fd);
+  memset(disk, 0, (size_t)disk_size);
+  return 0;
+}
+
 static int single_get_ready(void) {
   if (chosen("start") && take_lock() == -1) return -1;
-  return disk_get_ready();
+  if (disk_get_ready() == -1) return -1;
+  return chosen("scratch") ? use_scratch() : 0;
 }
 
 static void single_unload(void) {
@@ -52,7 +74,7 @@ static void single_unload(void) {
 
 static void* single_open(int readonly) {
   disk_lock();
-  const int r = take_lock();
+  const int r = chosen("scratch") ? 0 : take_lock();
   if (r == 0) handles++;
   disk_unlock();
   return r == 0 ? disk_open(readonly) : NULL;
