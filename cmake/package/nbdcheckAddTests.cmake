@@ -8,6 +8,7 @@
 #                    [OPTIONS --option ...] more of nbdcheck's options
 #                    [LABELS label ...]     besides "nbdcheck" and the check's group
 #                    [ENVIRONMENT NAME=value ...]
+#                    [ONE_AT_A_TIME]        for a plugin that cannot be served twice at once
 #                    [TIMEOUT seconds]      default: a little above nbdcheck's own limit
 #                    [WORKING_DIRECTORY dir])
 #
@@ -20,7 +21,7 @@ set(NBDCHECK_DISCOVER_SCRIPT ${CMAKE_CURRENT_LIST_DIR}/nbdcheckDiscoverTests.cma
     CACHE INTERNAL "Makes the CTest entries of a plugin")
 
 function(nbdcheck_add_tests target)
-  cmake_parse_arguments(PARSE_ARGV 1 arg ""
+  cmake_parse_arguments(PARSE_ARGV 1 arg "ONE_AT_A_TIME"
     "NAME;PLUGIN;PROFILE;WAIVERS;TIMEOUT;WORKING_DIRECTORY"
     "ARGS;SKIP;OPTIONS;LABELS;ENVIRONMENT")
   set(where "nbdcheck_add_tests(${target})")
@@ -71,7 +72,11 @@ function(nbdcheck_add_tests target)
 
   # Read by the script: lists and odd characters would not survive a command line.
   set(settings "")
-  foreach(name NAME PROFILE TIMEOUT WORKING_DIRECTORY ARGS SKIP OPTIONS LABELS ENVIRONMENT)
+  set(arg_LOCK "")
+  if(arg_ONE_AT_A_TIME)
+    set(arg_LOCK nbdcheck-${target})
+  endif()
+  foreach(name NAME PROFILE LOCK TIMEOUT WORKING_DIRECTORY ARGS SKIP OPTIONS LABELS ENVIRONMENT)
     string(APPEND settings "set(${name} [==[${arg_${name}}]==])\n")
   endforeach()
   string(APPEND settings "set(NBDCHECK [==[$<TARGET_FILE:nbdcheck::nbdcheck>]==])\n"

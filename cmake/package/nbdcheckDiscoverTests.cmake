@@ -66,6 +66,7 @@ foreach(i RANGE ${last})
   string(APPEND tests "add_test(${name}${command})\n"
     "set_tests_properties(${name} PROPERTIES\n"
     "  TIMEOUT ${seconds} PROCESSORS ${processors} DISABLED ${disabled}\n"
+    "  RESOURCE_LOCK [==[${LOCK}]==]\n"
     "  LABELS [==[nbdcheck;${group};${LABELS}]==]\n"
     # Not by the exit status: a plugin that does not even start is no reason to
     # skip anything.

@@ -3,6 +3,7 @@
     consumer_test.py BUILD_DIRECTORY [unittest arguments]
 """
 
+import json
 import os
 import pathlib
 import re
@@ -67,6 +68,10 @@ class Installed(Case):
         for check in checks:
             name = check.split()[0]
             self.assertRegex(listed, rf": myplugin\.{re.escape(name)}( |$|\n)")
+        locks = {test["name"].partition(".")[0]: lock["value"] for test in json.loads(
+                     self.run_it("ctest", "--test-dir", "out", "--show-only=json-v1"))["tests"]
+                 for lock in test["properties"] if lock["name"] == "RESOURCE_LOCK"}
+        self.assertEqual(locks, {"refused": ["nbdcheck-refused"]})
         self.run_it("ctest", "--test-dir", "out", "--parallel", "2", "--quiet",
                     "--output-junit", "junit.xml", status=8)
         cases = {case.get("name"): case for case in xml.parse(
