@@ -155,15 +155,19 @@ JobReport Runner::probe_beside(Job job, ChildLimits limits) {
   job.hold = std::min(longest, std::chrono::duration<double>(options_.stall).count() / 2);
   JobReport report;
   bool shared = false;
+  const auto begin = std::chrono::steady_clock::now();
   std::thread holder([&] {
     report = children_.run(job, limits);
     answered.release();
   });
   answered.acquire();
+  const double start = seconds_since(begin);
   if (!let_go.empty()) {
     const JobReport third = children_.run(other, others);
     ++summary_.time.start_up.processes;
-    served_once_ = !third.subject;
+    // Or it waits for the other to be gone.
+    const bool waited = third.seconds >= job.hold && third.seconds > 2 * start;
+    served_once_ = !third.subject || waited;
     shared = third.subject && third.subject->external_storage;
     std::ofstream(let_go).flush();
   }

@@ -44,14 +44,14 @@ class ServedOnce(Case):
     """Plugins that hold something of which the machine has one: a device, a port."""
 
     def test_checks_run_one_at_a_time(self):
-        for at in ("start", "open", "scratch"):
+        for at in ("start", "open", "wait", "scratch"):
             with self.subTest(at=at):
                 # A file of its own: others run the same plugin.
                 copy = self.work / f"single-{at}.so"
                 shutil.copy(plugin("legal-single"), copy)
                 report = self.work / f"{at}.json"
                 self.assert_verdict(
-                    self.run_it(*QUICK, "--jobs=4", f"--report=json:{report}", copy, f"at={at}"), 0)
+                    self.run_it(*QUICK, "--jobs=4", "--timeout=4", f"--report=json:{report}", copy, f"at={at}"), 0)
                 told = json.loads(report.read_text())
                 self.assertEqual([c["id"] for c in told["checks"] if c["status"] == "unknown"], [])
                 self.assertTrue(any("checks run one at a time" in remark

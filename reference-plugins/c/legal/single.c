@@ -2,6 +2,7 @@
  * port or a fixed socket can. Here it is a lock on its own file.
  *
  * at=start|open: when it takes the lock, until .unload or .close
+ * at=wait: as at=start, and waits for it
  * at=scratch: it takes none, and has its data in one file beside it, cleared when
  * it starts
  */
@@ -17,7 +18,7 @@
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_SERIALIZE_ALL_REQUESTS
 #include "../../disk.h"
 
-const char* const choices[] = {"start", "open", "scratch", NULL};
+const char* const choices[] = {"start", "open", "wait", "scratch", NULL};
 
 static int lock = -1;
 static unsigned handles;
@@ -30,7 +31,7 @@ static int take_lock(void) {
     return -1;
   }
   lock = open(self.dli_fname, O_RDONLY | O_CLOEXEC);
-  if (lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) == 0) return 0;
+  if (lock >= 0 && flock(lock, chosen("wait") ? LOCK_EX : LOCK_EX | LOCK_NB) == 0) return 0;
   nbdkit_error("%s is in use: %m", self.dli_fname);
   if (lock >= 0) close(lock);
   lock = -1;
@@ -62,7 +63,7 @@ static int use_scratch(void) {
 }
 
 static int single_get_ready(void) {
-  if (chosen("start") && take_lock() == -1) return -1;
+  if ((chosen("start") || chosen("wait")) && take_lock() == -1) return -1;
   if (disk_get_ready() == -1) return -1;
   return chosen("scratch") ? use_scratch() : 0;
 }
