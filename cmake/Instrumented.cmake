@@ -48,7 +48,7 @@ foreach(library nbdcheck_harness_core nbdcheck_execute)
   target_link_libraries(${library}_tsan PRIVATE $<TARGET_PROPERTY:${library},LINK_LIBRARIES>)
   target_compile_options(${library}_tsan PRIVATE -fsanitize=thread -fno-omit-frame-pointer -g1)
   # g++ 12 does not instrument fences, and says so.
-  target_compile_options(${library}_tsan PRIVATE -Wno-tsan)
+  target_compile_options(${library}_tsan PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-tsan>)
   nbdcheck_warnings(${library}_tsan)
   nbdcheck_group_files(${library}_tsan)
   nbdcheck_seldom_runs(${library}_tsan)
