@@ -69,9 +69,9 @@ class Probe {
         writes && survivors(session, probe_tag) + survivors(session, beside_tag) > 0;
     if (run_.job().hold <= 0) return answer_(subject);
     const auto keeps = [&](const std::function<void()>& meanwhile) {
-      const std::size_t written = write_places(session, beside_tag, false);
+      const std::size_t written = writes ? write_places(session, beside_tag, false) : 0;
       meanwhile();
-      return survivors(session, beside_tag) >= written;
+      return !writes || survivors(session, beside_tag) >= written;
     };
     const auto begin = std::chrono::steady_clock::now();
     const bool kept = keeps([&] {
@@ -80,7 +80,7 @@ class Probe {
     });
     const auto time = std::chrono::steady_clock::now() - begin;
     // One that loses data in any case is for the checks to find.
-    if (!writes || kept || !keeps([&] { std::this_thread::sleep_for(time); })) return;
+    if (kept || !keeps([&] { std::this_thread::sleep_for(time); })) return;
     subject.external_storage = true;
     answer_(subject);
   }

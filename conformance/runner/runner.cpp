@@ -135,7 +135,7 @@ void Runner::look_again(Job job) {
   if (!known.info.can_write && !beside) return;
   job.subject = known;
   job.second_probe = true;
-  ChildLimits limits{options_.stall, {}, false};
+  const ChildLimits limits{options_.stall, {}, false};
   const JobReport second = beside ? probe_beside(job, limits) : children_.run(job, limits);
   ++summary_.time.start_up.processes;
   if (second.subject) known.external_storage = second.subject->external_storage;
