@@ -37,7 +37,7 @@ class CheckRun {
   [[nodiscard]] const Job& job() const { return job_; }
   [[nodiscard]] const Subject& subject() const { return job_.subject; }
   [[nodiscard]] const Request& request() const { return job_.request; }
-  // std::logic_error: the check does not say that it is Check::seeded.
+  // For those that are Check::seeded; others become undecided.
   Random& random();
   IncidentCollector& incidents() { return incidents_; }
 

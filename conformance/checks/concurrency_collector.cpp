@@ -232,7 +232,6 @@ const Registration registration{{
           run.report_incidents();
         },
     .at_once = true,
-    .seeded = true,
 }};
 
 }  // namespace

@@ -50,8 +50,9 @@ class ServedOnce(Case):
                 copy = self.work / f"single-{at}.so"
                 shutil.copy(plugin("legal-single"), copy)
                 report = self.work / f"{at}.json"
-                self.assert_verdict(
-                    self.run_it(*QUICK, "--jobs=4", "--timeout=4", f"--report=json:{report}", copy, f"at={at}"), 0)
+                done = self.run_it(*QUICK, "--jobs=4", "--timeout=4", f"--report=json:{report}",
+                                   copy, f"at={at}")
+                self.assert_verdict(done, 0)
                 told = json.loads(report.read_text())
                 self.assertEqual([c["id"] for c in told["checks"] if c["status"] == "unknown"], [])
                 self.assertTrue(any("checks run one at a time" in remark

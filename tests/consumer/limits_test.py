@@ -14,8 +14,8 @@ SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "cmake/package/nbdcheckDi
 nbdcheck = plugins = compiler = ""  # set below
 
 
-def entries(plugin, **settings):
-    """What CTest includes."""
+def limits(plugin, **settings):
+    """TIMEOUT of each entry."""
     settings = {"NAME": "mine", "PROFILE": "quick", "NBDCHECK": nbdcheck, "PLUGIN": plugin,
                 **settings}
     with tempfile.TemporaryDirectory() as directory:
@@ -23,13 +23,9 @@ def entries(plugin, **settings):
         text = "".join(f"set({name} [==[{value}]==])\n" for name, value in settings.items())
         pathlib.Path(f"{base}-settings.cmake").write_text(f"{text}set(BASE {base})\n")
         subprocess.run(["cmake", f"-DSETTINGS={base}-settings.cmake", "-P", SCRIPT], check=True)
-        return pathlib.Path(f"{base}-tests.cmake").read_text()
-
-
-def limits(plugin, **settings):
-    """TIMEOUT of each entry."""
+        tests = pathlib.Path(f"{base}-tests.cmake").read_text()
     return dict(re.findall(r"set_tests_properties\( \[==\[(\S+)\]==\] PROPERTIES\n  TIMEOUT (\d+)",
-                           entries(plugin, **settings)))
+                           tests))
 
 
 class Limits(unittest.TestCase):

@@ -41,6 +41,12 @@ def filled(value):
     return lambda offset, count: bytes([value]) * count
 
 
+def runs(mask, value, first, last):
+    """[begin, end) of each run of that value in mask[first:last]."""
+    for run in re.compile(re.escape(bytes([value])) + b"+").finditer(bytes(mask[first:last])):
+        yield first + run.start(), first + run.end()
+
+
 class Disk:
     """Connections to the plugin, and what they must find there.
 
@@ -139,16 +145,20 @@ class Disk:
     def expected(self, connection, offset, count):
         """Bytes, and a mask: 1 known, 0 not, 2 never touched by anybody."""
         reader = self.instances[connection]
-        want, mask = bytearray(count), bytearray(b"\x02") * count
-        for layer in self.layers:
-            begin, end = max(layer.begin, offset), min(layer.end, offset + count)
-            seen = self.sees(reader, layer) if begin < end else None
+        want, mask, left = bytearray(count), bytearray(b"\x02") * count, count
+        for layer in reversed(self.layers):  # the newest decides
+            if not left:
+                break
+            first, last = max(layer.begin - offset, 0), min(layer.end - offset, count)
+            seen = self.sees(reader, layer) if first < last else None
             if seen is None:
                 continue
             known = seen and layer.content is not None
-            mask[begin - offset:end - offset] = (b"\x01" if known else b"\x00") * (end - begin)
-            if known:
-                want[begin - offset:end - offset] = layer.content(begin, end - begin)
+            for begin, end in runs(mask, 2, first, last):
+                mask[begin:end] = (b"\x01" if known else b"\x00") * (end - begin)
+                if known:
+                    want[begin:end] = layer.content(offset + begin, end - begin)
+                left -= end - begin
         return want, mask
 
     # --- requests
@@ -163,8 +173,9 @@ class Disk:
         want, mask = self.expected(connection, offset, count)
         if b"\x00" not in mask and b"\x02" not in mask and data == want:
             return data
-        for at in range(count):
-            if mask[at] == 1 and data[at] != want[at]:
+        for begin, end in runs(mask, 1, 0, count):
+            if data[begin:end] != want[begin:end]:
+                at = next(i for i in range(begin, end) if data[i] != want[i])
                 raise Bug(f"{what} returns wrong data from offset {offset + at} on",
                           bytes(want[at:at + 16]).hex(" "), bytes(data[at:at + 16]).hex(" "))
         if STABLE and b"\x02" in mask:
@@ -181,18 +192,13 @@ class Disk:
         return bytes(buffer.to_bytearray())
 
     def learn(self, connection, offset, data, mask):
-        begin = 0
-        while (begin := mask.find(b"\x02", begin)) >= 0:
-            end = begin
-            while end < len(mask) and mask[end] == 2:
-                end += 1
+        for begin, end in runs(mask, 2, 0, len(mask)):
             start, piece = offset + begin, bytes(data[begin:end])
             layer = Layer(start, end - begin,
                           lambda at, n, start=start, piece=piece: piece[at - start:at - start + n],
                           self.instances[connection], read=True)
             # Below all changes: it is what was there before them.
             self.layers.insert(0, layer)
-            begin = end
 
     def modify(self, name, connection, offset, count, content, flags, what):
         words = f"#{connection} {name.removeprefix('p')}(offset={offset}, count={count}, " \

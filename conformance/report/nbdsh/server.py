@@ -4,6 +4,7 @@
 import array
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
