@@ -19,6 +19,7 @@
 #include "nbdcheck/nbdkit.hpp"
 #include "nbdcheck/sandbox.hpp"
 #include "nbdcheck/server.hpp"
+#include "runner/sha256.hpp"
 #include "text/printable.hpp"
 
 namespace nbdcheck {
@@ -61,6 +62,7 @@ tl::expected<std::unique_ptr<Setup>, std::string> Setup::make(
     place.remove();
   });
   setup->file = std::move(*file);
+  setup->file.sha256 = sha256_of_file(setup->file.path);
   Request& request = setup->request;
   request.plugin = setup->file.name;
   request.export_name = options.export_name;

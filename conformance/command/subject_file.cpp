@@ -6,7 +6,6 @@
 #include <system_error>
 
 #include "nbdcheck/plugin.hpp"
-#include "runner/sha256.hpp"
 
 namespace nbdcheck {
 namespace {
@@ -33,7 +32,6 @@ tl::expected<SubjectFile, std::string> find_subject_file(const std::string& plug
   if (!facts && facts.error().is_users_mistake()) return tl::unexpected(facts.error().message);
   if (facts && defines(*facts, "filter_init") && !defines(*facts, "plugin_init"))
     return tl::unexpected(resolved->path + ": is a filter; nbdcheck checks plugins");
-  found.sha256 = sha256_of_file(resolved->path);
   return found;
 }
 
