@@ -49,6 +49,7 @@ struct Job {
   std::string log_path;          // where the operations are logged
   bool second_probe = false;     // look for what the first probe wrote
   double hold = 0;               // second probe: seconds to stay connected, unless let go
+  bool count_connections = false;  // second probe: see Subject::connections_seen
   Where where = Where::plugin;   // Kind::plan
   std::string script;            // Kind::reproduce: its file
   // The plugin is to run twice, each time from the same start: Children puts

@@ -27,6 +27,10 @@ struct Subject {
   bool stable_contents = true;  // two reads without a write between agree
   // Data outlive the process (a file, a server): checks must not run at once.
   bool external_storage = false;
+  // How many connections a probe had open together; 0: not tried.
+  unsigned connections_seen = 0;
+  // .open of one more does not return before another is closed.
+  bool more_wait = false;
   std::uint64_t nanoseconds_per_read = 0;  // typical small read, for budgets
   std::vector<std::string> arguments;  // with which it was probed
   // Remarks of the probe for a person: "per-connection disks", ...
@@ -34,6 +38,10 @@ struct Subject {
 
   [[nodiscard]] bool has(std::string_view callback) const;  // ".trim" as "trim"
   [[nodiscard]] std::uint64_t minimum_block() const;  // 1 when none announced
+  // What only a second probe finds out.
+  void add(const Subject& second);
+  // How many of so many connections can be open together.
+  [[nodiscard]] unsigned together(unsigned connections) const;
 };
 
 }  // namespace nbdcheck

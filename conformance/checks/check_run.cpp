@@ -43,6 +43,7 @@ ServerOptions CheckRun::server_options() const {
   ServerOptions options;
   options.readonly = job_.request.readonly;
   options.redirect_stdio = !job_.in_process;
+  if (job_.subject.more_wait) options.most_handles = job_.subject.connections_seen;
   return options;
 }
 

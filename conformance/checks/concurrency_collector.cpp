@@ -27,7 +27,7 @@
 namespace nbdcheck::checks::concurrency_collector {
 namespace {
 
-constexpr std::size_t connections = 8;
+constexpr unsigned connections = 8;
 constexpr std::size_t threads_each = 4;
 constexpr std::uint64_t blocks_each = 4;  // of a thread, in a round
 constexpr std::uint32_t block_size = 4096;
@@ -107,9 +107,7 @@ class Collector {
  private:
   // Of few blocks each thread still has one of its own.
   [[nodiscard]] std::size_t clients() const {
-    return run_.subject().thread_model == ThreadModel::serialize_connections
-               ? 1
-               : std::clamp<std::size_t>(slots_ / threads_each, 1, connections);
+    return std::clamp<std::size_t>(slots_ / threads_each, 1, run_.subject().together(connections));
   }
 
   // All connections are opened, used on threads that end, and closed.

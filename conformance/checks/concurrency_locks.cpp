@@ -26,7 +26,8 @@ class Requests {
   Requests(CheckRun& run, Server& server) : run_(run), server_(server) {}
 
   void run() {
-    const bool several = run_.subject().thread_model >= ThreadModel::serialize_requests;
+    const bool several = run_.subject().thread_model >= ThreadModel::serialize_requests &&
+                         run_.subject().together(2) > 1;
     // Where requests never run at once, one thread stands for all of them; the
     // other side of a circle may be a thread of the plugin's own.
     for (std::size_t i = 0; i < (several ? 2U : 1U); ++i) {

@@ -59,15 +59,14 @@ SceneAim scene_aim(const Subject& subject) {
   aim.spread = spreads(subject);
   aim.shared =
       info.advertises_multi_conn && info.can_flush && subject.persistence == Persistence::shared;
-  aim.connections = subject.thread_model == ThreadModel::serialize_connections ? 1 : connections;
+  aim.connections = subject.together(connections);
   if (SceneMaker::smallest_export(aim) > aim.size) aim.connections = 1;
   return aim;
 }
 
 std::string needs_concurrency(const Subject& subject) {
   if (const std::string why = needs_writing(subject); !why.empty()) return why;
-  if (subject.thread_model == ThreadModel::serialize_connections)
-    return "one connection at a time (serialize_connections)";
+  if (!spreads(subject) && subject.together(2) < 2) return needs_two_connections(subject);
   if (!subject.stable_contents) return "contents change by themselves";
   const SceneAim aim = scene_aim(subject);
   if (SceneMaker::smallest_export(aim) > aim.size || (!aim.spread && aim.connections < 2))

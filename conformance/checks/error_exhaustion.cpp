@@ -107,7 +107,7 @@ class Exhaustion {
       if (works(client, attempt) || works(client, attempt)) continue;
       // A connection that is lost for good is one thing, a plugin another.
       Client fresh(server_);
-      const bool one_at_a_time = run_.subject().thread_model == ThreadModel::serialize_connections;
+      const bool one_at_a_time = run_.subject().together(2) < 2;
       if (one_at_a_time) client.close();
       if (fresh.open(run_.request().export_name) && works(fresh, attempt)) return;
       Violation v;

@@ -29,10 +29,6 @@ std::chrono::milliseconds time_for(const CheckRun& run, int quick, int more) {
   return std::chrono::milliseconds(run.request().effort == Effort::quick ? quick : more);
 }
 
-bool one_at_a_time(const Subject& subject) {
-  return subject.thread_model == ThreadModel::serialize_connections;
-}
-
 class Errors {
  public:
   Errors(CheckRun& run, Server& server)
@@ -44,7 +40,7 @@ class Errors {
     const auto refused = provoke_refusals(run_, first_, time_for(run_, 40, 400));
     set_phase(phase_after_error);
     if (!refused.empty() && !still_good(refused.front())) return;
-    if (!one_at_a_time(run_.subject())) {
+    if (run_.subject().together(2) > 1) {
       second_.emplace(server_);
       if (!second_->open(run_.request().export_name)) second_.reset();
     }

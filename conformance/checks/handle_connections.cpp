@@ -8,21 +8,15 @@
 namespace nbdcheck::checks::handle_connections {
 namespace {
 
-std::string one_at_a_time(const Subject& subject) {
-  if (subject.thread_model == ThreadModel::serialize_connections)
-    return "one connection at a time (serialize_connections)";
-  return "";
-}
-
 std::string independent_not_applicable(const Subject& subject) {
-  if (const auto why = one_at_a_time(subject); !why.empty()) return why;
+  if (const auto why = needs_two_connections(subject); !why.empty()) return why;
   if (const auto why = needs_writing(subject); !why.empty()) return why;
   if (subject.info.size / subject.minimum_block() < 64) return "too small for two parts";
   return "";
 }
 
 std::string multi_conn_not_applicable(const Subject& subject) {
-  if (const auto why = one_at_a_time(subject); !why.empty()) return why;
+  if (const auto why = needs_two_connections(subject); !why.empty()) return why;
   if (!subject.info.advertises_multi_conn) return "no can_multi_conn";
   return needs_writing(subject);
 }
@@ -30,7 +24,7 @@ std::string multi_conn_not_applicable(const Subject& subject) {
 // One connection writes, one flushes, one reads that has read before: every way
 // to share out these parts.
 std::vector<Operation> made_visible(const Aim& aim, const Subject& subject) {
-  constexpr std::uint8_t connections = 3;
+  const auto connections = static_cast<std::uint8_t>(aim.connections);
   const auto count = static_cast<std::uint32_t>(aim.typical_length);
   std::vector<Operation> operations;
   std::uint32_t tag = 1U << 31;  // the generator counts from 1
@@ -91,7 +85,7 @@ const Registration multi_conn{{
               possible({.read = 50, .write = 32, .zero = 4, .trim = 1, .flush = 12, .reopen = 1},
                        run.subject());
           SequenceSpec spec{aim_of(run.subject()), mix, run.sequence_options()};
-          spec.aim.connections = 3;
+          spec.aim.connections = run.subject().together(3);
           // can_multi_conn promises one disk for all, whatever the probe saw.
           spec.options.rules.shared = true;
           spec.options.lanes = true;

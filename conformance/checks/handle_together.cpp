@@ -74,10 +74,13 @@ class Together {
   // A plugin may limit its clients, but its thread model says that there can
   // be two.
   void refused(std::size_t index) {
-    const std::string why = run_.incidents().last_error();
     const bool second = index == 1;
     for (auto& client : clients_) client.reset();
     if (!second) return;
+    const std::string why =
+        run_.subject().more_wait
+            ? "its .open waits until the first connection is closed"
+            : "error: " + run_.incidents().last_error();
     Client alone(server_);
     if (!alone.open(run_.request().export_name)) return;
     Violation v;
@@ -87,7 +90,7 @@ class Together {
         "is closed it can. The thread model, {}, lets clients connect at the same time.",
         name(run_.subject().thread_model));
     v.expected = "a second handle, or NBDKIT_THREAD_MODEL_SERIALIZE_CONNECTIONS";
-    v.actual = "error: " + why;
+    v.actual = why;
     run_.violated(std::move(v));
   }
 

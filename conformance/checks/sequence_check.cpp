@@ -115,6 +115,12 @@ bool maps_extents(const Subject& subject) {
   return subject.info.can_extents && subject.has("extents");
 }
 
+std::string needs_two_connections(const Subject& subject) {
+  if (subject.thread_model == ThreadModel::serialize_connections)
+    return "one connection at a time (serialize_connections)";
+  return subject.together(2) < 2 ? "one connection at a time" : "";
+}
+
 std::string needs_contents(const Subject& subject) {
   if (subject.info.size < subject.minimum_block())
     return subject.info.size == 0 ? "size is 0" : "smaller than one block";

@@ -44,7 +44,9 @@ bool step(CheckRun& run, SequenceRunner& sequence, const Operation& op);
 // Whether there is a map to ask for, whatever .can_extents says.
 bool maps_extents(const Subject& subject);
 
-// Why a check that writes does not apply; "" when it does.
+// Why a check of connections that are open together does not apply; "" when it does.
+std::string needs_two_connections(const Subject& subject);
+// The same for any that writes.
 std::string needs_writing(const Subject& subject);
 // The same for any that reads contents.
 std::string needs_contents(const Subject& subject);

@@ -94,6 +94,12 @@ int replay_command(const Options& options) {
   const bool file_only = check != nullptr && check->static_only && plan->operations.empty();
   if (probed.subject ? plan->check != "probe" : file_only) {
     if (probed.subject) job.subject = *probed.subject;
+    // A whole check asks for what a second probe tells, too.
+    if (probed.subject && plan->operations.empty() && !options.in_process) {
+      job.second_probe = job.count_connections = true;
+      if (const auto second = children.run(job, limits).subject) job.subject.add(*second);
+      job.second_probe = job.count_connections = false;
+    }
     job.check = plan->check;
     job.kind = plan->operations.empty() ? Job::Kind::check : Job::Kind::plan;
     if (job.kind == Job::Kind::plan) job.plan_text = to_text(*plan);

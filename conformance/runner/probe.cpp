@@ -8,6 +8,7 @@
 
 #include "model/tags.hpp"
 #include "nbdcheck/status_page.hpp"
+#include "runner/connection_limit.hpp"
 
 namespace nbdcheck {
 namespace {
@@ -168,6 +169,11 @@ void probe(CheckRun& run, const std::function<void(const Subject&)>& answer) {
   on_connection_thread([&] { opened = Probe(run, *server, answer).run(subject); });
   if (!opened) return;
   if (run.job().second_probe) {
+    if (run.job().count_connections) {
+      // After it was told: of this it may hang or die, which is for the checks to find.
+      count_connections(*server, run.request().export_name, subject);
+      answer(subject);
+    }
     set_phase("stopping the server");
     server->stop();
     return;

@@ -122,6 +122,11 @@ bool Runner::probe() {
         "contents change by themselves: what we did not write is not judged");
   if (known.external_storage)
     known.remarks.emplace_back("its storage is not the process's own: checks run one at a time");
+  if (known.more_wait)
+    known.remarks.push_back(fmt::format(
+        "{} at a time: .open of another waits until one is closed",
+        known.connections_seen == 1 ? "one connection"
+                                    : fmt::format("{} connections", known.connections_seen)));
   if (served_once_)
     known.remarks.emplace_back("it can be served only once at a time: checks run one at a time");
   return true;
@@ -132,18 +137,20 @@ bool Runner::probe() {
 void Runner::look_again(Job job) {
   const bool beside = options_.jobs > 1 && total_checks_ > 1;
   Subject& known = *summary_.subject;
-  if (!known.info.can_write && !beside) return;
   job.subject = known;
   job.second_probe = true;
+  job.count_connections = true;
   const ChildLimits limits{options_.stall, {}, false};
   const JobReport second = beside ? probe_beside(job, limits) : children_.run(job, limits);
   ++summary_.time.start_up.processes;
-  if (second.subject) known.external_storage = second.subject->external_storage;
+  if (!second.subject) return;
+  known.add(*second.subject);
 }
 
 JobReport Runner::probe_beside(Job job, ChildLimits limits) {
   constexpr double longest = 10;
-  const Job other = job;
+  Job other = job;
+  other.count_connections = false;
   const ChildLimits others = limits;
   std::counting_semaphore<2> answered(0);
   std::string let_go;

@@ -180,6 +180,8 @@ json subject_out(const Subject& subject) {
           {"persistence", number_of(subject.persistence)},
           {"stable_contents", subject.stable_contents},
           {"external_storage", subject.external_storage},
+          {"connections_seen", subject.connections_seen},
+          {"more_wait", subject.more_wait},
           {"nanoseconds_per_read", subject.nanoseconds_per_read},
           {"arguments", out(subject.arguments)},
           {"remarks", out(subject.remarks)}};
@@ -193,6 +195,8 @@ void subject_in(const json& value, Subject& subject) {
   subject.persistence = enumerator(value.at("persistence"), Persistence::per_connection);
   in(value.at("stable_contents"), subject.stable_contents);
   in(value.at("external_storage"), subject.external_storage);
+  in(value.at("connections_seen"), subject.connections_seen);
+  in(value.at("more_wait"), subject.more_wait);
   in(value.at("nanoseconds_per_read"), subject.nanoseconds_per_read);
   in(value.at("arguments"), subject.arguments);
   in(value.at("remarks"), subject.remarks);
@@ -211,6 +215,7 @@ std::string to_json(const Job& job) {
                       {"log", out(job.log_path)},
                       {"second_probe", job.second_probe},
                       {"hold", job.hold},
+                      {"count_connections", job.count_connections},
                       {"where", number_of(job.where)},
                       {"script", out(job.script)},
                       {"twice", job.twice},
@@ -235,6 +240,7 @@ std::optional<Job> job_from_json(const std::string& text) {
     in(value.at("log"), job.log_path);
     in(value.at("second_probe"), job.second_probe);
     in(value.at("hold"), job.hold);
+    in(value.at("count_connections"), job.count_connections);
     job.where = enumerator(value.at("where"), Job::Where::nbdkit);
     in(value.at("script"), job.script);
     in(value.at("twice"), job.twice);

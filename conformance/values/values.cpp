@@ -124,6 +124,17 @@ bool Subject::has(std::string_view callback) const {
   return std::find(plugin.has.begin(), plugin.has.end(), callback) != plugin.has.end();
 }
 
+void Subject::add(const Subject& second) {
+  external_storage = second.external_storage;
+  connections_seen = second.connections_seen;
+  more_wait = second.more_wait;
+}
+
+unsigned Subject::together(unsigned connections) const {
+  if (thread_model == ThreadModel::serialize_connections) return std::min(connections, 1U);
+  return more_wait ? std::min(connections, connections_seen) : connections;
+}
+
 std::uint64_t Subject::minimum_block() const {
   return info.block_size && info.block_size->minimum != 0 ? info.block_size->minimum : 1;
 }

@@ -68,6 +68,8 @@ Job full_job() {
   job.subject.persistence = Persistence::shared;
   job.subject.stable_contents = false;
   job.subject.external_storage = true;
+  job.subject.connections_seen = 3;
+  job.subject.more_wait = true;
   job.subject.nanoseconds_per_read = 99;
   job.subject.arguments = {"a=1"};
   job.subject.remarks = {"one", "two"};
@@ -77,6 +79,7 @@ Job full_job() {
   job.log_path = "/tmp/log";
   job.second_probe = true;
   job.hold = 2.5;
+  job.count_connections = true;
   job.where = Job::Where::nbdkit;
   job.script = "a.py";
   job.twice = true;
@@ -104,6 +107,9 @@ TEST(JobJson, ComesBackTheSame) {
   EXPECT_EQ(back->log_path, job.log_path);
   EXPECT_TRUE(back->second_probe);
   EXPECT_EQ(back->hold, 2.5);
+  EXPECT_TRUE(back->count_connections);
+  EXPECT_EQ(back->subject.connections_seen, 3U);
+  EXPECT_TRUE(back->subject.more_wait);
   EXPECT_EQ(back->request.nbdkit, job.request.nbdkit);
   EXPECT_EQ(back->request.nbdkit_version, job.request.nbdkit_version);
   EXPECT_EQ(back->request.no_nbdkit, job.request.no_nbdkit);

@@ -165,8 +165,18 @@ tl::expected<ExportInfo, Failure> Connection::Impl::negotiate(std::string_view e
   bool raced = false;
   name_for_plugin = interned.add(answer.name, raced);
 
+  const unsigned most = server.options.most_handles;
+  if (server.handles++ >= most && most != 0) {
+    --server.handles;
+    return tl::unexpected(Failure{
+        .where = Callback::open,
+        .message = ".open was not called, as it would wait until another handle is closed",
+        .plugin_said_why = true,
+        .error = EBUSY});
+  }
   handle = invoke(server, Callback::open, [&] { return table->open(server.options.readonly); });
   if (handle == nullptr) {
+    --server.handles;
     return tl::unexpected(server.failure(Callback::open, ".open returned NULL"));
   }
 
@@ -248,6 +258,7 @@ void Connection::Impl::close_handle() {
   if (handle != nullptr && !server.quit && table->close != nullptr) {
     invoke(server, Callback::close, [&] { table->close(handle); });
   }
+  if (handle != nullptr) --server.handles;
   handle = nullptr;
 }
 

@@ -47,6 +47,24 @@ TEST_F(Handshake, AsksInNbdkitsOrderAndOnce) {
   EXPECT_EQ(take_log(), (Words{"pread 512 0", "close"}));
 }
 
+TEST_F(Handshake, MoreHandlesThanAreWantedAreRefused) {
+  ServerOptions options;
+  options.most_handles = 1;
+  add_all();
+  Running running(options);
+  Connection& first = running.open("x");
+  auto second = running.server->connect().value();
+  take_log();
+  const auto refused = second->open("x");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().where, Callback::open);
+  EXPECT_EQ(refused.error().error, EBUSY);
+  EXPECT_EQ(take_log(), Words{});
+  first.close();
+  EXPECT_TRUE(second->info("x"));
+  EXPECT_TRUE(second->open("x"));
+}
+
 TEST_F(Handshake, InfoOpensAndCloses) {
   add_all();
   Running running;

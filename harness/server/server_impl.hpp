@@ -84,6 +84,7 @@ struct Server::Impl final : Host {
   InternedStrings interned;
 
   std::atomic<int> connections_accepted{0};
+  std::atomic<unsigned> handles{0};  // that are open, or being opened
   std::atomic<std::uint64_t> foreign_errors{0};
 
   std::mutex sleep_mutex;

@@ -43,6 +43,9 @@ struct ServerOptions {
   bool guard_strings = false;
   std::size_t host_struct_size = sizeof(PluginStruct);
   std::string plugin_dir = default_plugin_dir();
+  // For a plugin of which one knows that .open waits there until another handle is
+  // closed: with so many of them .open is not called, and the client refused.  0: no limit.
+  unsigned most_handles = 0;
   // Redirect fds 0 and 1 to /dev/null between get_ready and after_fork, as
   // nbdkit does.  Off for a server inside somebody's own test program.
   bool redirect_stdio = false;

@@ -1,0 +1,111 @@
+#include "runner/connection_limit.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "execute/lane.hpp"
+#include "nbdcheck/status_page.hpp"
+
+namespace nbdcheck {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using namespace std::chrono_literals;
+
+constexpr unsigned most_visitors = 34;               // tables of 8, 16 and 32 are exceeded
+constexpr Clock::duration time_for_visitors = 250ms;  // for all of them
+constexpr Clock::duration shortest_wait = 1s;         // of one that is taken to wait
+constexpr int much_slower = 20;                       // than the slowest before it
+
+class Visitor {
+ public:
+  Visitor(Server& server, const std::string& export_name) {
+    lane_.start([&server, name = export_name, this] {
+      if (auto connection = server.connect()) {
+        connection_ = std::move(*connection);
+        good_ = connection_->open(name).has_value();
+      }
+      done_ = true;
+    });
+  }
+  ~Visitor() {
+    lane_.wait();
+    lane_.run([this] { connection_.reset(); });
+  }
+  Visitor(const Visitor&) = delete;
+  Visitor& operator=(const Visitor&) = delete;
+
+  bool done_within(Clock::duration time) const {
+    const auto end = Clock::now() + time;
+    while (!done_ && Clock::now() < end) std::this_thread::sleep_for(50us);
+    return done_;
+  }
+  // REQUIRES: done_within() was true.
+  [[nodiscard]] bool good() const { return good_; }
+
+ private:
+  std::unique_ptr<Connection> connection_;
+  std::atomic<bool> done_ = false;
+  bool good_ = false;
+  Lane lane_;  // ends before what it uses
+};
+
+class Visit {
+ public:
+  Visit(Server& server, const std::string& export_name, unsigned wanted) {
+    const auto begin = Clock::now();
+    Clock::duration slowest = 0s;
+    while (open_.size() < wanted && Clock::now() - begin < time_for_visitors) {
+      const auto one = Clock::now();
+      auto visitor = std::make_unique<Visitor>(server, export_name);
+      // The first waits for nobody.
+      const bool done = visitor->done_within(
+          open_.empty() ? Clock::duration::max() / 2 : std::max(shortest_wait, much_slower * slowest));
+      waits_ = !done;
+      if (waits_) {
+        open_.clear();  // it comes in now; or what hangs is seen to hang
+        return;
+      }
+      if (!visitor->good()) return;
+      slowest = std::max(slowest, Clock::now() - one);
+      open_.push_back(std::move(visitor));
+      seen_ = static_cast<unsigned>(open_.size());
+    }
+  }
+
+  // How many were open together.
+  [[nodiscard]] unsigned seen() const { return seen_; }
+  // Whether the next one got in when they had left.
+  [[nodiscard]] bool waits() const { return waits_; }
+
+ private:
+  std::vector<std::unique_ptr<Visitor>> open_;
+  unsigned seen_ = 0;
+  bool waits_ = false;
+};
+
+}  // namespace
+
+void count_connections(Server& server, const std::string& export_name, Subject& subject) {
+  set_phase("opening several connections at once");
+  if (server.thread_model() == ThreadModel::serialize_connections) return;
+  unsigned seen = 0;
+  {
+    const Visit first(server, export_name, most_visitors);
+    seen = first.seen();
+    subject.more_wait = first.waits();
+  }
+  if (subject.more_wait) {
+    // A busy machine does not stop twice in the same place.
+    const Visit again(server, export_name, seen + 1);
+    subject.more_wait = again.waits() && again.seen() == seen;
+  }
+  subject.connections_seen = seen;
+}
+
+}  // namespace nbdcheck
