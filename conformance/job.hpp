@@ -41,17 +41,17 @@ struct Job {
   Kind kind = Kind::check;
   std::string check;  // id; empty for a probe
   Request request;
-  Subject subject;               // what the probe found; empty for a probe
-  double seconds = 1.0;          // time budget
-  std::uint64_t operations = 0;  // operation budget, 0: none
-  std::string plan_text;         // Kind::plan: the sequence to run and judge
-  std::string schedule;          // Kind::check: only this, as CheckRun::schedule said it
-  std::string log_path;          // where the operations are logged
-  bool second_probe = false;     // look for what the first probe wrote
-  double hold = 0;               // second probe: seconds to stay connected, unless let go
+  Subject subject;                 // what the probe found; empty for a probe
+  double seconds = 1.0;            // time budget
+  std::uint64_t operations = 0;    // operation budget, 0: none
+  std::string plan_text;           // Kind::plan: the sequence to run and judge
+  std::string schedule;            // Kind::check: only this, as CheckRun::schedule said it
+  std::string log_path;            // where the operations are logged
+  bool second_probe = false;       // look for what the first probe wrote
+  double hold = 0;                 // second probe: seconds to stay connected, unless let go
   bool count_connections = false;  // second probe: see Subject::connections_seen
-  Where where = Where::plugin;   // Kind::plan
-  std::string script;            // Kind::reproduce: its file
+  Where where = Where::plugin;     // Kind::plan
+  std::string script;              // Kind::reproduce: its file
   // The plugin is to run twice, each time from the same start: Children puts
   // further copies of the backing files here.
   bool twice = false;

@@ -22,7 +22,7 @@ struct Subject {
   PluginFacts plugin;
   std::string sha256;
   ThreadModel thread_model = ThreadModel::serialize_connections;
-  ExportInfo info;             // of the export under test, opened for writing unless --readonly
+  ExportInfo info;  // of the export under test, opened for writing unless --readonly
   Persistence persistence = Persistence::unknown;
   bool stable_contents = true;  // two reads without a write between agree
   // Data outlive the process (a file, a server): checks must not run at once.
@@ -32,12 +32,12 @@ struct Subject {
   // .open of one more does not return before another is closed.
   bool more_wait = false;
   std::uint64_t nanoseconds_per_read = 0;  // typical small read, for budgets
-  std::vector<std::string> arguments;  // with which it was probed
+  std::vector<std::string> arguments;      // with which it was probed
   // Remarks of the probe for a person: "per-connection disks", ...
   std::vector<std::string> remarks;
 
   [[nodiscard]] bool has(std::string_view callback) const;  // ".trim" as "trim"
-  [[nodiscard]] std::uint64_t minimum_block() const;  // 1 when none announced
+  [[nodiscard]] std::uint64_t minimum_block() const;        // 1 when none announced
   // What only a second probe finds out.
   void add(const Subject& second);
   // How many of so many connections can be open together.

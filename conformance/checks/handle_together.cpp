@@ -77,10 +77,9 @@ class Together {
     const bool second = index == 1;
     for (auto& client : clients_) client.reset();
     if (!second) return;
-    const std::string why =
-        run_.subject().more_wait
-            ? "its .open waits until the first connection is closed"
-            : "error: " + run_.incidents().last_error();
+    const std::string why = run_.subject().more_wait
+                                ? "its .open waits until the first connection is closed"
+                                : "error: " + run_.incidents().last_error();
     Client alone(server_);
     if (!alone.open(run_.request().export_name)) return;
     Violation v;

@@ -81,9 +81,7 @@ class GrowingTime {
   }
 
  private:
-  [[nodiscard]] bool can_open_two() const {
-    return run_.subject().together(2) > 1;
-  }
+  [[nodiscard]] bool can_open_two() const { return run_.subject().together(2) > 1; }
   [[nodiscard]] std::uint64_t places() const { return run_.subject().info.size / (2 * length_); }
   // With gaps, so that neighbours do not melt into one; in an order that is not
   // that of the disk.

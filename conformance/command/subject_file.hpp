@@ -8,9 +8,9 @@
 namespace nbdcheck {
 
 struct SubjectFile {
-  std::string name;    // what to hand to Server::load
-  std::string path;    // the file itself
-  std::string sha256;  // by Setup::make: of a large file it takes time
+  std::string name;                           // what to hand to Server::load
+  std::string path;                           // the file itself
+  std::string sha256;                         // by Setup::make: of a large file it takes time
   std::vector<std::string> arguments_before;  // the script, for a script plugin
 };
 

@@ -17,7 +17,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using namespace std::chrono_literals;
 
-constexpr unsigned most_visitors = 34;               // tables of 8, 16 and 32 are exceeded
+constexpr unsigned most_visitors = 34;                // tables of 8, 16 and 32 are exceeded
 constexpr Clock::duration time_for_visitors = 250ms;  // for all of them
 constexpr Clock::duration shortest_wait = 1s;         // of one that is taken to wait
 constexpr int much_slower = 20;                       // than the slowest before it
@@ -64,8 +64,9 @@ class Visit {
       const auto one = Clock::now();
       auto visitor = std::make_unique<Visitor>(server, export_name);
       // The first waits for nobody.
-      const bool done = visitor->done_within(
-          open_.empty() ? Clock::duration::max() / 2 : std::max(shortest_wait, much_slower * slowest));
+      const bool done =
+          visitor->done_within(open_.empty() ? Clock::duration::max() / 2
+                                             : std::max(shortest_wait, much_slower * slowest));
       waits_ = !done;
       if (waits_) {
         open_.clear();  // it comes in now; or what hangs is seen to hang

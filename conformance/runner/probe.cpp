@@ -144,8 +144,7 @@ class Probe {
     std::size_t found = 0;
     std::vector<std::byte> data(length());
     for (const std::uint64_t place : places())
-      if (session.read(data, place, 0).ok() && match_tags(data, place, tag) == data.size())
-        ++found;
+      if (session.read(data, place, 0).ok() && match_tags(data, place, tag) == data.size()) ++found;
     return found;
   }
 

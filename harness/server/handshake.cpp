@@ -168,11 +168,11 @@ tl::expected<ExportInfo, Failure> Connection::Impl::negotiate(std::string_view e
   const unsigned most = server.options.most_handles;
   if (server.handles++ >= most && most != 0) {
     --server.handles;
-    return tl::unexpected(Failure{
-        .where = Callback::open,
-        .message = ".open was not called, as it would wait until another handle is closed",
-        .plugin_said_why = true,
-        .error = EBUSY});
+    return tl::unexpected(
+        Failure{.where = Callback::open,
+                .message = ".open was not called, as it would wait until another handle is closed",
+                .plugin_said_why = true,
+                .error = EBUSY});
   }
   handle = invoke(server, Callback::open, [&] { return table->open(server.options.readonly); });
   if (handle == nullptr) {

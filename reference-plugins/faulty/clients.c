@@ -69,8 +69,7 @@ static void clients_close(void* handle) {
   pthread_mutex_unlock(&mutex);
 }
 
-static int clients_pread(void* handle, void* buf, uint32_t count, uint64_t offset,
-                         uint32_t flags) {
+static int clients_pread(void* handle, void* buf, uint32_t count, uint64_t offset, uint32_t flags) {
   struct slot* slot = handle;
   (void)flags;
   pthread_mutex_lock(&mutex);

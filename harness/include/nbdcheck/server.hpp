@@ -33,10 +33,10 @@
 namespace nbdcheck {
 
 struct ServerOptions {
-  bool readonly = false;      // nbdkit -r
-  bool verbose = false;       // nbdkit -v: nbdkit_debug reaches the observer
-  bool single = false;        // nbdkit -s: nbdkit_stdio_safe() is 0 throughout
-  bool trace = false;         // call Observer::on_call and on_return
+  bool readonly = false;                      // nbdkit -r
+  bool verbose = false;                       // nbdkit -v: nbdkit_debug reaches the observer
+  bool single = false;                        // nbdkit -s: nbdkit_stdio_safe() is 0 throughout
+  bool trace = false;                         // call Observer::on_call and on_return
   std::vector<std::string> debug_flags = {};  // values of nbdkit -D: "NAME.FLAG=N"
   // Strings interned for a connection become inaccessible when it ends, and
   // those that the plugin returns are read after free memory was written over.
