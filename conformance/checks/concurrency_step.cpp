@@ -41,6 +41,13 @@ constexpr double patience = 15;
 // The wall's time is this many times as long as the processor's, at most.
 constexpr double slowest = 4;
 
+// Where B had to wait for A, or the plugin has threads of its own, what happens is left to
+// chance: a meeting must show it this often again, to be more than that.
+constexpr int times_again = 3;
+constexpr int tries = 4;  // in a replay
+
+bool stuck(const Meeting& meeting) { return meeting.outcome.a_stuck || meeting.outcome.b_stuck; }
+
 class Exploration {
  public:
   explicit Exploration(CheckRun& run)
@@ -60,6 +67,7 @@ class Exploration {
     share(StepState::cold, true, 0.85);
     share(StepState::first_use, false, 1);
     share(StepState::first_use, true, 1);
+    tell_chance();
     tell_torn();
     run_.count_operations(2 * board_->reached);
     if (board_->points > 0)
@@ -76,28 +84,57 @@ class Exploration {
     const auto wanted = schedule_from_text(run_.job().schedule);
     if (!wanted || wanted->pair >= pairs_.size() || wanted->area >= space_.areas)
       return run_.unknown("the schedule does not fit this plugin");
-    const StepPair& pair = pairs_[wanted->pair];
-    const bool known = pair.state != StepState::filled && look(wanted->pair);
-    live(
-        [&](const Trial* trial) {
-          StepSession session(run_, space_, pair);
-          if (!begun(session, trial)) return;
-          if (known) tell(session);
-          if (pair.state != StepState::first_use) session.record(0);
-          const StepPoint point{wanted->point + base_of(session), wanted->pass};
-          const Meeting meeting = meet(session, wanted->pair, wanted->area, point);
-          const bool in_turn = pair.state == StepState::filled && meeting.clash &&
-                               session.wrong_in_turn(wanted->area);
-          if (!in_turn && !consider(session, meeting, trial)) return;
-          session.end();
-          board_->complete = true;
-        },
-        total());
-    if (pending_) confirm(wanted->pair, known);
+    known_ = pairs_[wanted->pair].state != StepState::filled && look(wanted->pair);
+    for (const bool after_others : {false, true}) {
+      if (after_others && pairs_[wanted->pair].state != StepState::filled) break;
+      for (int i = 0; i < tries && !over_; ++i) {
+        live(one_meeting(*wanted, after_others), total());
+        const auto told = std::exchange(pending_, std::nullopt);
+        if (told && !in_turn(*told)) found(*told);
+      }
+    }
     tell_torn();
     run_.count_operations(2);
     if (!over_ && board_->reached == 0)
       run_.unknown("A never came to that instruction: the plugin may have changed");
+  }
+
+  // A life of one meeting: alone, or after those of its pair that come before it, where
+  // it takes what they left in the plugin.
+  std::function<void(const Trial*)> one_meeting(StepSchedule wanted, bool after_others) {
+    return [this, wanted, after_others](const Trial* trial) {
+      const StepPair& pair = pairs_[wanted.pair];
+      StepSession session(run_, space_, pair);
+      if (!begun(session, trial)) return;
+      if (known_) tell(session);
+      Recording recording;
+      if (pair.state != StepState::first_use) recording = session.record(0);
+      const StepPoint point{wanted.point + base_of(session), wanted.pass};
+      if (after_others) meet_before(session, wanted, point, recording);
+      const Meeting meeting = meet(session, wanted.pair, wanted.area, point);
+      const bool in_turn =
+          pair.state == StepState::filled && meeting.clash && session.wrong_in_turn(wanted.area);
+      if (!in_turn && !consider(session, meeting, trial)) return;
+      session.end();
+      board_->complete = true;
+    };
+  }
+
+  void meet_before(StepSession& session, const StepSchedule& wanted, StepPoint end,
+                   const Recording& recording) {
+    std::uint64_t place = 0;
+    for (const std::size_t i : order_of(recording.points)) {
+      const StepPoint& point = recording.points[i];
+      const std::uint64_t area = area_of(place++);
+      if (area == wanted.area && point.address == end.address && point.occurrence == end.occurrence)
+        return;
+      if (stuck(meet(session, wanted.pair, area, point))) return;
+    }
+  }
+
+  // Where the place-th meeting of a pair is.
+  [[nodiscard]] std::uint64_t area_of(std::uint64_t place) const {
+    return (place + 1) % space_.areas;
   }
 
   static std::uint64_t base_of(StepSession& session) {
@@ -119,11 +156,19 @@ class Exploration {
     return to_text(StepSchedule{board_->pair, board_->area, board_->point, board_->pass});
   }
 
+  void found(const StepTold& told) {
+    over_ = true;
+    run_.schedule(told.schedule);
+    run_.violated(violation_of(told, deadlock_));
+  }
+
+  // Nothing was found that shows each time.
+  void tell_chance() {
+    if (!over_ && chance_) found(*chance_);
+  }
   // Torn sectors are no news where whole ones are lost.
   void tell_torn() {
-    if (over_ || !torn_) return;
-    run_.schedule(torn_schedule_);
-    run_.violated(violation_of(*torn_, {}));
+    if (!over_ && torn_) found(*torn_);
   }
 
   static double seconds_for(Effort effort) {
@@ -157,33 +202,43 @@ class Exploration {
   // --- all in one life -------------------------------------------------------
 
   void filled(const std::vector<std::size_t>& members, double end) {
-    live(
-        [&](const Trial* trial) {
-          StepSession session(run_, space_, pairs_[members.front()]);
-          if (!begun(session, trial)) return;
-          for (std::size_t n = 0; n < members.size(); ++n) {
-            const double share = used() + (end - used()) / static_cast<double>(members.size() - n);
-            session.use(pairs_[members[n]]);
-            if (!explore(session, members[n], share, trial)) return;
-          }
-          session.end();
-          board_->complete = true;
-        },
-        end);
+    known_ = false;
+    std::size_t begin = 0;    // member
+    std::uint64_t place = 0;  // among its points
+    do {
+      live(
+          [&](const Trial* trial) {
+            StepSession session(run_, space_, pairs_[members[begin]]);
+            if (!begun(session, trial)) return;
+            for (std::size_t n = begin; n < members.size(); ++n) {
+              const double share =
+                  used() + (end - used()) / static_cast<double>(members.size() - n);
+              session.use(pairs_[members[n]]);
+              if (!explore(session, members[n], n == begin ? place : 0, share, trial)) return;
+            }
+            session.end();
+            board_->complete = true;
+          },
+          end);
+      if (!pending_) return;
+      begin = static_cast<std::size_t>(
+          std::find(members.begin(), members.end(), board_->pair.load()) - members.begin());
+      place = board_->place + 1;
+    } while (confirm() && begin < members.size() && used() < end);
   }
 
   // Every point in turn, or as many as there is time for.  False: end here.
-  bool explore(StepSession& session, std::size_t pair, double end, const Trial* trial) {
+  bool explore(StepSession& session, std::size_t pair, std::uint64_t begin, double end,
+               const Trial* trial) {
     if (used() > end) return true;
     board_->pair = pair;
     const Recording& recording = recorded(session, pair);
     const auto order = order_of(recording.points);
-    board_->points += order.size();
-    std::uint64_t area = 0;
-    for (const std::size_t i : order) {
-      if (used() > end) break;
-      area = (area + 1) % space_.areas;
-      const Meeting meeting = meet(session, pair, area, recording.points[i]);
+    if (begin == 0) board_->points += order.size();
+    for (std::uint64_t place = begin; place < order.size() && used() <= end; ++place) {
+      board_->place = place;
+      const std::uint64_t area = area_of(place);
+      const Meeting meeting = meet(session, pair, area, recording.points[order[place]]);
       if (meeting.clash && session.wrong_in_turn(area)) return true;
       if (!consider(session, meeting, trial)) return false;
     }
@@ -202,7 +257,7 @@ class Exploration {
   // --- a few points a life ---------------------------------------------------
 
   void cold(std::size_t pair, double end) {
-    const bool known = look(pair);
+    known_ = look(pair);
     std::size_t done = 0;
     do {
       const std::size_t first = done;
@@ -210,7 +265,7 @@ class Exploration {
           [&](const Trial* trial) {
             StepSession session(run_, space_, pairs_[pair]);
             if (!begun(session, trial)) return;
-            if (known) tell(session);
+            if (known_) tell(session);
             const Recording recording = session.record(0);
             const auto order = order_of(recording.points);
             if (first == 0) board_->points += order.size();
@@ -227,13 +282,13 @@ class Exploration {
           end);
       done += space_.areas - 1;
       if (!pending_) continue;
-      confirm(pair, known);
-      return;
+      done = first + pending_->area;  // the rest of that life was left out
+      if (!confirm()) return;
     } while (!over_ && done < board_->total && used() < end);
   }
 
   void first_use(std::size_t pair, double end) {
-    const bool known = look(pair);
+    known_ = look(pair);
     live(
         [&](const Trial* trial) {
           StepSession session(run_, space_, pairs_[pair]);
@@ -255,7 +310,7 @@ class Exploration {
           [&](const Trial* trial) {
             StepSession session(run_, space_, pairs_[pair]);
             if (!begun(session, trial)) return;
-            if (known) tell(session);
+            if (known_) tell(session);
             StepPoint point = board_->list[i];
             point.address += base_of(session);
             if (!consider(session, meet(session, pair, 0, point), trial)) return;
@@ -263,26 +318,60 @@ class Exploration {
             board_->complete = true;
           },
           end);
-      if (pending_) return confirm(pair, known);
+      if (pending_ && !confirm()) return;
     }
   }
 
-  // The same place in a new life, with one request after the other.
-  void confirm(std::size_t pair, bool known) {
-    const StepTold found = *std::exchange(pending_, std::nullopt);
+  // --- whether it is so ------------------------------------------------------
+
+  // What was found is told when it shows again, in lives of its own, as in a replay.
+  // True: it does not, so go on.
+  bool confirm() {
+    StepTold told = *std::exchange(pending_, std::nullopt);
+    const auto schedule = schedule_from_text(told.schedule);
+    if (!schedule || in_turn(told) || over_) return false;
+    if (shows(*schedule)) {
+      found(told);
+      return false;
+    }
+    told.by_chance = true;
+    told.schedule.clear();  // all is explored again
+    if (!chance_) chance_ = std::move(told);
+    return !over_;
+  }
+
+  bool shows(const StepSchedule& schedule) {
+    const bool filled = pairs_[schedule.pair].state == StepState::filled;
+    for (const bool after_others : {false, true}) {
+      if (after_others && !filled) break;
+      int shown = 0;
+      while (!over_ && shown < times_again) {
+        live(one_meeting(schedule, after_others), total());
+        if (!std::exchange(pending_, std::nullopt)) break;
+        ++shown;
+      }
+      if (shown == times_again) return true;
+    }
+    return false;
+  }
+
+  // The same place in a new life, with one request after the other.  Where areas are filled
+  // it was seen in the same one.
+  bool in_turn(const StepTold& told) {
+    const StepPair& pair = pairs_[board_->pair];
+    if (pair.state == StepState::filled) return false;
+    board_->in_turn = false;
     live(
         [&](const Trial* trial) {
-          StepSession session(run_, space_, pairs_[pair]);
+          StepSession session(run_, space_, pair);
           if (!begun(session, trial)) return;
-          if (known) tell(session);
-          board_->in_turn = session.wrong_in_turn(found.area);
+          if (known_) tell(session);
+          board_->in_turn = session.wrong_in_turn(told.area);
           session.end();
           board_->complete = true;
         },
         total());
-    if (over_ || !board_->complete || board_->in_turn) return;
-    over_ = true;
-    run_.violated(violation_of(found, {}));
+    return !board_->complete || board_->in_turn;
   }
 
   // What the areas hold before anything is done: seen in a life of its own,
@@ -347,17 +436,17 @@ class Exploration {
 
   // Counts a meeting, and tells of what is wrong.  False: that was all.
   bool consider(StepSession& session, const Meeting& meeting, const Trial* trial) {
-    const bool stuck = meeting.outcome.a_stuck || meeting.outcome.b_stuck;
-    if (!stuck && meeting.outcome.reached) ++board_->reached;
+    if (!stuck(meeting) && meeting.outcome.reached) ++board_->reached;
     if (meeting.outcome.blocked) ++board_->blocked;
-    if (!stuck && !meeting.clash) return true;
-    const StepTold told = told_of(meeting, session.place(meeting));
+    if (!stuck(meeting) && !meeting.clash) return true;
+    StepTold told = told_of(meeting, session.place(meeting));
+    told.schedule = schedule();
     const bool torn =
         told.what == StepTold::What::torn_read || told.what == StepTold::What::torn_sector;
     // That a sector is one is nobody's promise.
     if (torn && !run_.request().atomic_consistency) return true;
     if (trial != nullptr) {
-      if (stuck)
+      if (stuck(meeting))
         for (const std::string& words : session.deadlock())
           trial->say(word_line("deadlock", words));
       trial->say(to_line(told));
@@ -374,7 +463,19 @@ class Exploration {
     set_phase("running one request at every instruction of another");
     const double limit = slowest * std::max(0.0, end - used()) + patience;
     const double used_before = used();
-    const TrialEnd ended = run_trial(
+    const TrialEnd ended = copy(body, used_before, limit);
+    for (const std::string& line : ended.lines) take(line);
+    if (over_) return;
+    if (ended.kind == TrialEnd::Kind::finished) return;
+    if (died(ended)) return crashed(body, ended.words());
+    over_ = true;
+    // Out of time, perhaps: what hangs in a meeting was told above, and what hangs
+    // elsewhere hangs for the other checks as well.
+    run_.unknown("a copy of the server did not come to its end: " + ended.words());
+  }
+
+  TrialEnd copy(const std::function<void(const Trial*)>& body, double used_before, double limit) {
+    return run_trial(
         [&](const Trial& trial) {
           // Its clock begins anew.
           used_before_ = used_before;
@@ -383,23 +484,30 @@ class Exploration {
           trial.finish();
         },
         std::chrono::milliseconds(static_cast<long>(limit * 1000)));
-    for (const std::string& line : ended.lines) take(line);
-    if (over_) return;
-    if (ended.kind == TrialEnd::Kind::finished) return;
-    if (ended.kind == TrialEnd::Kind::killed && ended.signal != SIGTRAP) {
-      over_ = true;
-      const StepPair& at = pairs_[std::min<std::size_t>(board_->pair, pairs_.size() - 1)];
-      set_phase(("one request in the middle of another: " + at.text()).c_str());
-      run_.schedule(schedule());
-      // Here it is seen with its stack.
-      body(nullptr);
-      run_.unknown("a copy of the server died, which this one did not: " + ended.words());
-      return;
-    }
+  }
+
+  static bool died(const TrialEnd& end) {
+    return end.kind == TrialEnd::Kind::killed && end.signal != SIGTRAP;
+  }
+
+  // Once more, here, where it is seen with its stack: the last meeting, if that is what it
+  // takes.
+  void crashed(const std::function<void(const Trial*)>& body, const std::string& words) {
     over_ = true;
-    // Out of time, perhaps: what hangs in a meeting was told above, and what hangs
-    // elsewhere hangs for the other checks as well.
-    run_.unknown("a copy of the server did not come to its end: " + ended.words());
+    const StepPair& at = pairs_[std::min<std::size_t>(board_->pair, pairs_.size() - 1)];
+    const std::string phase = "one request in the middle of another: " + at.text();
+    std::function<void(const Trial*)> last;
+    if (const auto meeting = schedule_from_text(schedule())) {
+      for (const bool after_others : {false, true}) {
+        if (last || (after_others && at.state != StepState::filled)) break;
+        auto alone = one_meeting(*meeting, after_others);
+        if (died(copy(alone, used(), patience))) last = std::move(alone);
+      }
+      if (last) run_.schedule(to_text(*meeting));
+    }
+    set_phase(phase.c_str());
+    (last ? last : body)(nullptr);
+    run_.unknown("a copy of the server died, which this one did not: " + words);
   }
 
   void take(const std::string& line) {
@@ -414,18 +522,12 @@ class Exploration {
     if (!told) return;
     const bool torn =
         told->what == StepTold::What::torn_sector || told->what == StepTold::What::torn_read;
-    if (torn) {
+    if (torn)
       torn_ = told;
-      torn_schedule_ = schedule();
-    } else if (told->what == StepTold::What::wrong &&
-               pairs_[board_->pair].state != StepState::filled) {
+    else if (told->what == StepTold::What::wrong)
       pending_ = told;
-      run_.schedule(schedule());
-    } else {
-      over_ = true;
-      run_.schedule(schedule());
-      run_.violated(violation_of(*told, deadlock_));
-    }
+    else
+      found(*told);
   }
 
   CheckRun& run_;
@@ -436,11 +538,12 @@ class Exploration {
   Seconds processor_begin_{0};
   double used_before_ = 0;  // in a life: seconds of the processes before it
   bool over_ = false;
-  std::optional<StepTold> torn_;  // one of them
-  std::string torn_schedule_;
-  std::string why_not_;  // the last reason of a copy that did not serve
+  std::optional<StepTold> torn_;    // one of them
+  std::optional<StepTold> chance_;  // the same
+  bool known_ = false;              // what the areas held is on the board
+  std::string why_not_;             // the last reason of a copy that did not serve
   std::vector<std::string> deadlock_;
-  std::optional<StepTold> pending_;              // wrong, and to be confirmed
+  std::optional<StepTold> pending_;              // wrong, perhaps
   std::map<std::string, Recording> recordings_;  // of the life at work
 };
 

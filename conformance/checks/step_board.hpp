@@ -25,6 +25,7 @@ struct StepBoard {
   std::atomic<std::uint64_t> blocked;  // of these, where B had to wait
   std::atomic<std::uint64_t> pair;     // that is at work
   std::atomic<std::uint64_t> area;     // the meeting at work: StepSchedule
+  std::atomic<std::uint64_t> place;    // of it among the pair's points
   std::atomic<std::uint64_t> point;
   std::atomic<std::uint32_t> pass;
   std::atomic<std::uint64_t> total;  // points of that pair

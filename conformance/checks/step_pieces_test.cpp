@@ -77,9 +77,13 @@ TEST(StepWords, SurviveTheWay) {
   meeting.requests = {"write(offset=0, count=512)", "flush"};
   meeting.area = 7;
   meeting.clash = Clash{Clash::Kind::torn_sector, "message", "expected", "actual"};
-  const auto told = told_from_line(to_line(told_of(meeting, "here")));
+  StepTold before = told_of(meeting, "here");
+  before.schedule = "pair=1 area=2 point=3 pass=4";
+  const auto told = told_from_line(to_line(before));
   ASSERT_TRUE(told.has_value());
   EXPECT_EQ(told->what, StepTold::What::torn_sector);
+  EXPECT_FALSE(told->by_chance);
+  EXPECT_EQ(told->schedule, before.schedule);
   EXPECT_EQ(told->b, "flush");
   EXPECT_EQ(told->place, "here");
   EXPECT_EQ(told->area, 7u);
@@ -98,6 +102,17 @@ TEST(StepWords, AHangIsOneAndSaysWhoWaits) {
   EXPECT_EQ(v.rule, "process.hang");
   EXPECT_NE(v.message.find("B never ends"), std::string::npos);
   EXPECT_EQ(v.details.back(), "who waits");
+}
+
+TEST(StepWords, ChanceIsSaid) {
+  StepTold told;
+  const std::size_t lines = violation_of(told, {}).details.size();
+  told.by_chance = true;
+  const auto again = told_from_line(to_line(told));
+  ASSERT_TRUE(again.has_value());
+  const Violation v = violation_of(*again, {});
+  ASSERT_EQ(v.details.size(), lines + 1);
+  EXPECT_NE(v.details.back().find("many runs"), std::string::npos);
 }
 
 // A plugin has the pipe, too.

@@ -23,6 +23,8 @@ struct StepTold {
   std::string actual;
   bool a_stuck = false;
   std::uint64_t area = 0;
+  bool by_chance = false;  // the same meeting did not show it again
+  std::string schedule;    // StepSchedule; "": all are explored again
 };
 
 StepTold told_of(const Meeting& meeting, std::string place);
