@@ -14,6 +14,12 @@
 
 namespace nbdcheck {
 
+// Checks open no more connections than this, but for those that ask
+// Subject::connections_seen.
+constexpr unsigned usual_connections = 8;
+// Tables of 8, 16 and 32 are exceeded.
+constexpr unsigned many_connections = 34;
+
 // Whether what was written and flushed is there after close and reopen.
 enum class Persistence : std::uint8_t { unknown, shared, per_connection };
 std::string_view name(Persistence persistence);
@@ -31,13 +37,16 @@ struct Subject {
   unsigned connections_seen = 0;
   // .open of one more does not return before another is closed.
   bool more_wait = false;
-  std::uint64_t nanoseconds_per_read = 0;  // typical small read, for budgets
+  std::uint64_t nanoseconds_per_read = 0;  // a small read, for budgets; 0: none succeeded
   std::vector<std::string> arguments;      // with which it was probed
   // Remarks of the probe for a person: "per-connection disks", ...
   std::vector<std::string> remarks;
 
   [[nodiscard]] bool has(std::string_view callback) const;  // ".trim" as "trim"
   [[nodiscard]] std::uint64_t minimum_block() const;        // 1 when none announced
+  [[nodiscard]] std::uint64_t maximum_request() const;      // 64 MiB when none announced
+  // About 4 KiB, whole blocks, and no more than is announced.  (The export may be smaller.)
+  [[nodiscard]] std::uint64_t usual_request() const;
   // What only a second probe finds out.
   void add(const Subject& second);
   // How many of so many connections can be open together.

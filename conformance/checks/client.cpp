@@ -71,10 +71,9 @@ Reply Client::zero(std::uint32_t count, std::uint64_t offset, std::uint32_t flag
 }
 
 std::vector<Place> sample_places(const Subject& subject) {
-  constexpr std::uint64_t wanted = 4096;
   const std::uint64_t block = subject.minimum_block();
   const std::uint64_t size = subject.info.size / block * block;
-  const std::uint64_t count = std::min(size, std::max(block, wanted / block * block));
+  const std::uint64_t count = std::min(size, subject.usual_request());
   std::vector<Place> places;
   if (count == 0) return places;
   for (const std::uint64_t offset : {std::uint64_t{0}, size / 2 / block * block, size - count})

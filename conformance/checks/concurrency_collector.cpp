@@ -27,7 +27,6 @@
 namespace nbdcheck::checks::concurrency_collector {
 namespace {
 
-constexpr unsigned connections = 8;
 constexpr std::size_t threads_each = 4;
 constexpr std::uint64_t blocks_each = 4;  // of a thread, in a round
 constexpr std::uint32_t block_size = 4096;
@@ -90,7 +89,7 @@ class Collector {
         server_(server),
         block_(std::max<std::uint64_t>(run.subject().minimum_block(), block_size)),
         slots_(std::min<std::uint64_t>(run.subject().info.size / block_,
-                                       connections * threads_each * blocks_each)),
+                                       usual_connections * threads_each * blocks_each)),
         known_(slots_, 0) {}
 
   void run(const StandardError& errors) {
@@ -107,7 +106,8 @@ class Collector {
  private:
   // Of few blocks each thread still has one of its own.
   [[nodiscard]] std::size_t clients() const {
-    return std::clamp<std::size_t>(slots_ / threads_each, 1, run_.subject().together(connections));
+    return std::clamp<std::size_t>(slots_ / threads_each, 1,
+                                   run_.subject().together(usual_connections));
   }
 
   // All connections are opened, used on threads that end, and closed.

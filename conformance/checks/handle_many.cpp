@@ -9,17 +9,15 @@
 namespace nbdcheck::checks::handle_many {
 namespace {
 
-constexpr unsigned most = 34;
-
 constexpr std::uint64_t longest_reading = 2'000'000'000;  // nanoseconds
 constexpr std::uint64_t requests_each = 6;
 
 // As many as a probe had open in the time it had, and no more than are served soon.
 unsigned clients(const Subject& subject) {
-  std::uint64_t count = subject.connections_seen == 0 ? most : subject.connections_seen;
+  std::uint64_t count = subject.connections_seen == 0 ? many_connections : subject.connections_seen;
   if (const std::uint64_t slow = requests_each * subject.nanoseconds_per_read; slow > 0)
     count = std::min(count, longest_reading / slow);
-  count = std::clamp<std::uint64_t>(count, 2, most);
+  count = std::clamp<std::uint64_t>(count, 2, many_connections);
   const std::uint64_t room = subject.info.size / subject.minimum_block();
   return subject.together(static_cast<unsigned>(std::min(count, room)));
 }

@@ -75,11 +75,11 @@ class Together {
   // be two.
   void refused(std::size_t index) {
     const bool second = index == 1;
-    for (auto& client : clients_) client.reset();
-    if (!second) return;
-    const std::string why = run_.subject().more_wait
+    const std::string why = run_.subject().together(2) < 2
                                 ? "its .open waits until the first connection is closed"
                                 : "error: " + run_.incidents().last_error();
+    for (auto& client : clients_) client.reset();
+    if (!second) return;
     Client alone(server_);
     if (!alone.open(run_.request().export_name)) return;
     Violation v;

@@ -16,12 +16,6 @@ constexpr double main_share = 0.85;
 constexpr std::uint64_t sweep_step = 256U << 10;
 constexpr std::uint64_t sweep_around = 128U << 10;
 
-std::uint64_t largest_request(const Subject& subject) {
-  const auto& block = subject.info.block_size;
-  if (block && block->maximum != 0 && block->maximum < max_request_size) return block->maximum;
-  return max_request_size;
-}
-
 void sweep_range(CheckRun& run, SequenceRunner& sequence, const Aim& aim, std::uint64_t begin,
                  std::uint64_t end) {
   begin = begin / aim.block * aim.block;
@@ -93,10 +87,10 @@ Aim aim_of(const Subject& subject) {
   Aim aim;
   aim.size = subject.info.size;
   aim.block = subject.minimum_block();
-  aim.max_request = largest_request(subject);
+  aim.max_request = subject.maximum_request();
   aim.can_fua = subject.info.fua != fua_none;
   aim.can_fast_zero = subject.info.can_fast_zero;
-  aim.typical_length = std::max<std::uint64_t>(4096, aim.block);
+  aim.typical_length = subject.usual_request();
   return aim;
 }
 

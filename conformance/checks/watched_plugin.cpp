@@ -15,10 +15,9 @@
 namespace nbdcheck {
 
 std::vector<Place> spread_places(const Subject& subject, std::size_t most) {
-  constexpr std::uint64_t wanted = 4096;
   const std::uint64_t block = subject.minimum_block();
   const std::uint64_t size = subject.info.size / block * block;
-  const std::uint64_t count = std::min(size, std::max(block, wanted / block * block));
+  const std::uint64_t count = std::min(size, subject.usual_request());
   std::vector<Place> places;
   if (count == 0 || count > max_request_size) return places;
   const std::uint64_t number = std::min<std::uint64_t>(most, size / count);

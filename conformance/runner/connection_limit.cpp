@@ -4,10 +4,10 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
-#include <optional>
 #include <thread>
 #include <vector>
 
+#include "checks/client.hpp"
 #include "execute/lane.hpp"
 #include "nbdcheck/status_page.hpp"
 
@@ -17,46 +17,37 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using namespace std::chrono_literals;
 
-constexpr unsigned most_visitors = 34;  // tables of 8, 16 and 32 are exceeded
-// One more than any check opens without asking for more: on a busy machine, too, it must
-// be known whether these would wait.
-constexpr unsigned needed_visitors = 9;
+// On a busy machine, too, it must be known whether those that checks open would wait.
+constexpr unsigned needed_visitors = usual_connections + 1;
 constexpr Clock::duration time_for_needed = 2s;
 constexpr Clock::duration time_for_all = 250ms;
 constexpr Clock::duration shortest_wait = 1s;  // of one that is taken to wait
 constexpr int much_slower = 20;                // than the slowest before it
 
+// A client, and who waits for it to get in.
 class Visitor {
  public:
-  Visitor(Server& server, const std::string& export_name) {
-    lane_.start([&server, name = export_name, this] {
-      if (auto connection = server.connect()) {
-        connection_ = std::move(*connection);
-        good_ = connection_->open(name).has_value();
-      }
+  Visitor(Server& server, const std::string& export_name) : client_(server) {
+    usher_.start([this, name = export_name] {
+      good_ = client_.open(name);
       done_ = true;
     });
   }
-  ~Visitor() {
-    lane_.wait();
-    lane_.run([this] { connection_.reset(); });
-  }
-  Visitor(const Visitor&) = delete;
-  Visitor& operator=(const Visitor&) = delete;
 
+  void wait() { usher_.wait(); }
   bool done_within(Clock::duration time) const {
     const auto end = Clock::now() + time;
     while (!done_ && Clock::now() < end) std::this_thread::sleep_for(50us);
     return done_;
   }
-  // REQUIRES: done_within() was true.
+  // REQUIRES: it is done.
   [[nodiscard]] bool good() const { return good_; }
 
  private:
-  std::unique_ptr<Connection> connection_;
-  std::atomic<bool> done_ = false;
+  Client client_;
   bool good_ = false;
-  Lane lane_;  // ends before what it uses
+  std::atomic<bool> done_ = false;
+  Lane usher_;  // ends before what it uses
 };
 
 class Visit {
@@ -71,11 +62,8 @@ class Visit {
     while (open_.size() < wanted && has_time()) {
       const auto one = Clock::now();
       auto visitor = std::make_unique<Visitor>(server, export_name);
-      // The first waits for nobody.
-      const bool done =
-          visitor->done_within(open_.empty() ? Clock::duration::max() / 2
-                                             : std::max(shortest_wait, much_slower * slowest));
-      waits_ = !done;
+      if (open_.empty()) visitor->wait();  // for nobody
+      waits_ = !visitor->done_within(std::max(shortest_wait, much_slower * slowest));
       if (waits_) {
         open_.clear();  // it comes in now; or what hangs is seen to hang
         return;
@@ -105,7 +93,7 @@ void count_connections(Server& server, const std::string& export_name, Subject& 
   if (server.thread_model() == ThreadModel::serialize_connections) return;
   unsigned seen = 0;
   {
-    const Visit first(server, export_name, most_visitors);
+    const Visit first(server, export_name, many_connections);
     seen = first.seen();
     subject.more_wait = first.waits();
   }

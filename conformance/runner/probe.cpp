@@ -16,7 +16,6 @@ namespace {
 constexpr std::uint32_t probe_tag = 0xfffffff0;
 constexpr std::uint32_t beside_tag = 0xfffffff1;  // of the one that stays connected
 constexpr std::uint64_t most_places = 8;
-constexpr std::uint64_t most_bytes = 4096;  // read or written at a place
 
 class Probe {
  public:
@@ -36,6 +35,7 @@ class Probe {
     subject.info = (*session)->info();
     block_ = subject.minimum_block();
     size_ = subject.info.size - subject.info.size % block_;
+    length_ = subject.usual_request();
     set_phase("looking at what the export holds");
     if (run_.job().second_probe) {
       look_again(**session, subject);
@@ -94,9 +94,7 @@ class Probe {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
 
-  [[nodiscard]] std::uint64_t length() const {
-    return std::min(size_, std::max(block_, most_bytes / block_ * block_));
-  }
+  [[nodiscard]] std::uint64_t length() const { return std::min(size_, length_); }
   [[nodiscard]] std::vector<std::uint64_t> places() const {
     std::vector<std::uint64_t> all;
     const std::uint64_t room = size_ - length();
@@ -124,9 +122,10 @@ class Probe {
   std::uint64_t time_read(Session& session) {
     std::vector<std::byte> data(length());
     const auto begin = std::chrono::steady_clock::now();
-    for (int i = 0; i < 3; ++i) session.read(data, 0, 0);
+    bool good = false;
+    for (int i = 0; i < 3; ++i) good = session.read(data, 0, 0).ok() || good;
     const std::chrono::nanoseconds spent = std::chrono::steady_clock::now() - begin;
-    return static_cast<std::uint64_t>(spent.count()) / 3;
+    return good ? std::max<std::uint64_t>(1, static_cast<std::uint64_t>(spent.count()) / 3) : 0;
   }
 
   std::size_t write_places(Session& session, std::uint32_t tag, bool can_flush) {
@@ -153,6 +152,7 @@ class Probe {
   const Answer& answer_;
   std::uint64_t block_ = 1;
   std::uint64_t size_ = 0;
+  std::uint64_t length_ = 1;  // read or written at a place
 };
 
 }  // namespace

@@ -12,7 +12,8 @@ namespace nbdcheck {
 
 // Calls `answer` once when the plugin could be started and opened; reports
 // findings or "unknown" otherwise.  With Job::second_probe only looks whether
-// the data of a first probe are still there, and answers while it is connected.
+// the data of a first probe are still there, and answers while it is connected; with
+// Job::count_connections it answers once more.
 void probe(CheckRun& run, const std::function<void(const Subject&)>& answer);
 
 // The file that ends Job::hold.

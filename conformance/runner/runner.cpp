@@ -120,6 +120,8 @@ bool Runner::probe() {
   if (!known.stable_contents)
     known.remarks.emplace_back(
         "contents change by themselves: what we did not write is not judged");
+  if (known.nanoseconds_per_read == 0 && known.info.size > 0)
+    known.remarks.emplace_back("no read succeeded where it begins: little of it may be judged");
   if (known.external_storage)
     known.remarks.emplace_back("its storage is not the process's own: checks run one at a time");
   if (known.more_wait)
@@ -132,19 +134,20 @@ bool Runner::probe() {
   return true;
 }
 
-// Whether data outlive the process; and while that is found out, whether another
-// server can have the plugin open as well: it may hold a device, a port, a lock.
+// Whether data outlive the process, and how many clients get in; and while that is found out,
+// whether another server can have the plugin open as well: it may hold a device, a port, a lock.
 void Runner::look_again(Job job) {
   const bool beside = options_.jobs > 1 && total_checks_ > 1;
   Subject& known = *summary_.subject;
+  const bool one_at_a_time = known.thread_model == ThreadModel::serialize_connections;
+  if (!known.info.can_write && !beside && one_at_a_time) return;
   job.subject = known;
   job.second_probe = true;
   job.count_connections = true;
   const ChildLimits limits{options_.stall, {}, false};
   const JobReport second = beside ? probe_beside(job, limits) : children_.run(job, limits);
   ++summary_.time.start_up.processes;
-  if (!second.subject) return;
-  known.add(*second.subject);
+  if (second.subject) known.add(*second.subject);
 }
 
 JobReport Runner::probe_beside(Job job, ChildLimits limits) {

@@ -135,6 +135,17 @@ unsigned Subject::together(unsigned connections) const {
   return more_wait ? std::min(connections, connections_seen) : connections;
 }
 
+std::uint64_t Subject::maximum_request() const {
+  const std::uint64_t announced = info.block_size ? info.block_size->maximum : 0;
+  return announced == 0 ? max_request_size : std::min<std::uint64_t>(announced, max_request_size);
+}
+
+std::uint64_t Subject::usual_request() const {
+  constexpr std::uint64_t usual = 4096;
+  const std::uint64_t block = minimum_block();
+  return std::max(block, std::min(usual, maximum_request()) / block * block);
+}
+
 std::uint64_t Subject::minimum_block() const {
   return info.block_size && info.block_size->minimum != 0 ? info.block_size->minimum : 1;
 }

@@ -88,6 +88,30 @@ Job full_job() {
   return job;
 }
 
+TEST(Subject, RequestsKeepToWhatIsAnnounced) {
+  Subject subject;
+  EXPECT_EQ(subject.usual_request(), 4096U);
+  EXPECT_EQ(subject.maximum_request(), 64U << 20);
+  subject.info.block_size = BlockSize{1, 512, 512};
+  EXPECT_EQ(subject.usual_request(), 512U);
+  EXPECT_EQ(subject.maximum_request(), 512U);
+  subject.info.block_size = BlockSize{65536, 65536, UINT32_MAX};
+  EXPECT_EQ(subject.usual_request(), 65536U);
+  EXPECT_EQ(subject.maximum_request(), 64U << 20);
+}
+
+TEST(Subject, SoManyConnectionsTogether) {
+  Subject subject;
+  subject.connections_seen = 2;
+  subject.thread_model = ThreadModel::parallel;
+  EXPECT_EQ(subject.together(3), 3U);
+  subject.more_wait = true;
+  EXPECT_EQ(subject.together(3), 2U);
+  EXPECT_EQ(subject.together(1), 1U);
+  subject.thread_model = ThreadModel::serialize_connections;
+  EXPECT_EQ(subject.together(3), 1U);
+}
+
 TEST(JobJson, ComesBackTheSame) {
   const Job job = full_job();
   const std::string text = to_json(job);

@@ -72,7 +72,10 @@ class Reports(Case):
     def test_an_old_report_is_replaced_by_a_whole_one(self):
         path = self.write("report.json", "old")
         self.assert_verdict(self.report_to(path), 0)
-        self.assertEqual(json.loads(path.read_text())["verdict"], "conformant")
+        told = json.loads(path.read_text())
+        self.assertEqual(told["verdict"], "conformant")
+        file = pathlib.Path(plugin("ramdisk")).read_bytes()
+        self.assertEqual(told["plugin"]["sha256"], hashlib.sha256(file).hexdigest())
         self.assertEqual(os.listdir(self.work), ["report.json"])
 
     def test_bad_input_leaves_an_old_report(self):
