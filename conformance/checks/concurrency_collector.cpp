@@ -29,7 +29,6 @@ namespace {
 
 constexpr std::size_t threads_each = 4;
 constexpr std::uint64_t blocks_each = 4;  // of a thread, in a round
-constexpr std::uint32_t block_size = 4096;
 
 // Go writes a line to standard error for each collection, GODEBUG=gctrace=1: they
 // are counted, and the others go where they were to go.
@@ -87,7 +86,7 @@ class Collector {
   Collector(CheckRun& run, Server& server)
       : run_(run),
         server_(server),
-        block_(std::max<std::uint64_t>(run.subject().minimum_block(), block_size)),
+        block_(run.subject().usual_request()),
         slots_(std::min<std::uint64_t>(run.subject().info.size / block_,
                                        usual_connections * threads_each * blocks_each)),
         known_(slots_, 0) {}
@@ -200,8 +199,7 @@ std::string not_applicable(const Subject& subject) {
     return "no collector of garbage comes with it";
   if (!subject.info.can_write) return "read-only";
   if (const std::string why = needs_contents(subject); !why.empty()) return why;
-  if (subject.info.size < std::max<std::uint64_t>(subject.minimum_block(), block_size))
-    return "smaller than a block";
+  if (subject.info.size < subject.usual_request()) return "smaller than a block";
   return "";
 }
 

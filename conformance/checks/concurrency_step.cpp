@@ -555,7 +555,8 @@ std::string not_applicable(const Subject& subject) {
   // nbdkit-sh-plugin(3), nbdkit-eval-plugin(1): a process for each call.
   if (subject.plugin.name == "sh" || subject.plugin.name == "eval")
     return "what it does is in a script";
-  if (step_space(subject).areas == 0) return "too small for requests side by side";
+  if (step_space(subject).areas == 0)
+    return "too small for requests side by side, or its requests are";
   return "";
 }
 

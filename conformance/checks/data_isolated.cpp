@@ -44,15 +44,22 @@ class Isolated {
 
  private:
   // As many bytes before and after the range as are looked at, too.
-  [[nodiscard]] std::uint64_t margin() const { return std::max<std::uint64_t>(512, unit_); }
+  [[nodiscard]] std::uint64_t margin() const {
+    const std::uint64_t quarter = run_.subject().maximum_request() / 4 / unit_ * unit_;
+    return std::max(unit_, std::min<std::uint64_t>(512, quarter));
+  }
 
   [[nodiscard]] std::vector<std::uint64_t> lengths() const {
+    const Subject& subject = run_.subject();
+    const std::uint64_t longest =
+        std::min(subject.info.size, subject.maximum_request()) - 2 * margin();
     std::vector<std::uint64_t> all;
     for (const std::uint64_t length : {512U, 4096U, 12288U, 65536U}) {
       const std::uint64_t whole = (length + unit_ - 1) / unit_ * unit_;
-      if (whole + 2 * margin() > run_.subject().info.size) break;
+      if (whole > longest) break;
       if (all.empty() || all.back() != whole) all.push_back(whole);
     }
+    if (all.empty()) all.push_back(longest / unit_ * unit_);
     return all;
   }
 
@@ -168,6 +175,8 @@ std::string not_applicable(const Subject& subject) {
     return "reads and writes only";
   if (subject.info.size < 4096 + 2 * std::max<std::uint64_t>(4096, subject.minimum_block()))
     return "too small";
+  if (subject.maximum_request() < 3 * subject.minimum_block())
+    return "no request is longer than two blocks";
   return "";
 }
 

@@ -95,7 +95,9 @@ class Storage {
     // the client does.
     const std::uint64_t block = run_.subject().minimum_block();
     const std::uint64_t middle = size / 2 / block * block;
-    const auto length = static_cast<std::uint32_t>((8192 + block - 1) / block * block);
+    const std::uint64_t most = run_.subject().maximum_request() / block * block;
+    const auto length =
+        static_cast<std::uint32_t>(std::min(most, (8192 + block - 1) / block * block));
     if (middle >= length && middle + length <= run_.subject().info.size)
       places_.push_back({middle - length / 2 / block * block, length});
     // There may be places that can never be written to: partition tables.

@@ -87,7 +87,7 @@ class Search {
   }
 
   void all_over() {
-    const std::uint64_t count = std::max<std::uint64_t>(block_, 4096 / block_ * block_);
+    const std::uint64_t count = run_.subject().usual_request();
     const std::uint64_t stride = std::max(count, size_ / places / block_ * block_);
     std::uint64_t n = 0;
     for (std::uint64_t at = 0; n < places && at < size_ && !enough(); at += stride, ++n)
@@ -96,7 +96,9 @@ class Search {
   }
 
   void fill() {
-    const std::uint64_t step = std::max<std::uint64_t>(block_, fill_step / block_ * block_);
+    const std::uint64_t step = std::max<std::uint64_t>(
+        block_,
+        std::min<std::uint64_t>(fill_step, run_.subject().maximum_request()) / block_ * block_);
     for (std::uint64_t at = 0; at < std::min(size_, fill_limit) && !enough(); at += step)
       attempt(OpKind::write, at, std::min(step, (size_ - at) / block_ * block_));
   }

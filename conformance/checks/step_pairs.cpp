@@ -98,7 +98,7 @@ class Pairs {
       add(block(a), block(b, true));
     // More than a small cache keeps.
     const auto many = static_cast<std::uint32_t>(
-        std::min(16 * space_.block, space_.areas * space_.span / space_.block * space_.block));
+        std::min(space_.longest, space_.areas * space_.span / space_.block * space_.block));
     add(block(r), {w, 0, many, true});
     add(sector(w, 1), {r, 0, many, true}, StepState::filled, true);
     add(sector(r, 1), {r, 0, many, true}, StepState::filled, true);
@@ -198,6 +198,8 @@ StepSpace step_space(const Subject& subject) {
   space.unit = std::max<std::uint64_t>(512, minimum);
   space.block = std::max(8 * space.unit, std::uint64_t{4096});
   if (space.unit % minimum != 0 || minimum > 65536) return space;
+  if (subject.maximum_request() < 2 * space.block) return space;
+  space.longest = std::min(16 * space.block, subject.maximum_request() / space.block * space.block);
   const std::uint64_t half = subject.info.size / 2;
   const std::uint64_t smallest = 4 * space.block;
   if (half < smallest) return space;

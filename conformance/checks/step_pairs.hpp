@@ -14,13 +14,14 @@ namespace nbdcheck {
 // Where the requests of one meeting lie: an area of its own for each, so that
 // none meets what an earlier one left.
 struct StepSpace {
-  std::uint64_t span = 0;   // bytes of an area, a power of two
-  std::uint64_t areas = 0;  // that there are
-  std::uint64_t far = 0;    // from an area to its distant part
-  std::uint64_t block = 0;  // about 4 KiB, whole minimum blocks
-  std::uint64_t unit = 0;   // about a sector
+  std::uint64_t span = 0;     // bytes of an area, a power of two
+  std::uint64_t areas = 0;    // that there are
+  std::uint64_t far = 0;      // from an area to its distant part
+  std::uint64_t block = 0;    // about 4 KiB, whole minimum blocks
+  std::uint64_t unit = 0;     // about a sector
+  std::uint64_t longest = 0;  // of a request, whole blocks
 };
-StepSpace step_space(const Subject& subject);  // no areas: too small an export
+StepSpace step_space(const Subject& subject);  // no areas: too small an export, or its requests
 
 struct StepRequest {
   OpKind kind = OpKind::read;  // open, close: of a further connection

@@ -72,6 +72,19 @@ TEST(StepPairs, WholeBlocksWhereTheyAreLarge) {
   EXPECT_EQ(space.far % 4096, 0u);
 }
 
+TEST(StepPairs, NoRequestIsLongerThanWhatIsAnnounced) {
+  Subject of = subject(1 << 20);
+  of.info.block_size = BlockSize{1, 512, 10000};
+  const StepSpace space = step_space(of);
+  EXPECT_EQ(space.longest, 8192u);
+  EXPECT_FALSE(step_pairs(of, space).empty());
+  for (const StepPair& pair : step_pairs(of, space))
+    for (const StepRequest& request : {pair.a, pair.b})
+      EXPECT_LE(request.count, 10000u) << pair.text();
+  of.info.block_size->maximum = 4096;
+  EXPECT_EQ(step_space(of).areas, 0u);
+}
+
 TEST(StepWords, SurviveTheWay) {
   Meeting meeting;
   meeting.requests = {"write(offset=0, count=512)", "flush"};

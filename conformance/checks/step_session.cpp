@@ -196,7 +196,7 @@ std::vector<CollisionRange> StepSession::extent_of(std::uint64_t area) const {
 
 void StepSession::fill(std::vector<CollisionRange>& ranges) {
   Connection& connection = *connections_[0];
-  const std::uint64_t piece = pair_.small_fill ? 2 * space_.unit : 16 * space_.block;
+  const std::uint64_t piece = pair_.small_fill ? 2 * space_.unit : space_.longest;
   for (CollisionRange& range : ranges) {
     range.before.resize(range.after.size());
     fill_tags(range.before, range.offset, tag_before);
