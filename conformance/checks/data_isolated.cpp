@@ -118,7 +118,7 @@ class Isolated {
     Operation read = around;
     read.kind = OpKind::read;
     Operation tried = request;
-    tried.tag = 4;
+    if (modifies(request.kind)) tried.tag = 4;
     if (has_range(request.kind)) {
       tried.offset = range.offset;
       tried.count = range.count;

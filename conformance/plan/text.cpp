@@ -17,10 +17,11 @@ void header(Out out, std::string_view key, std::string_view value) {
   fmt::format_to(out, "{}{}{}\n", key, escaped.empty() ? "" : " ", escaped);
 }
 
+// Only what the parser takes: a plan that was written can be run.
 void operation(Out out, const Operation& op) {
   fmt::format_to(out, "#{} {}", op.connection, name(op.kind));
   if (has_range(op.kind)) fmt::format_to(out, " offset={} count={}", op.offset, op.count);
-  if (op.tag != 0) fmt::format_to(out, " tag={}", op.tag);
+  if (op.tag != 0 && modifies(op.kind)) fmt::format_to(out, " tag={}", op.tag);
   if (op.flags != 0) {
     std::string_view separator = " flags=";
     std::uint32_t rest = op.flags;
@@ -32,7 +33,7 @@ void operation(Out out, const Operation& op) {
     }
     if (rest != 0) fmt::format_to(out, "{}{:#x}", separator, rest);
   }
-  if (op.payload != Payload::tags) {
+  if (op.payload != Payload::tags && op.kind == OpKind::write) {
     fmt::format_to(out, " payload={}",
                    plan_words::payloads.at(static_cast<std::size_t>(op.payload)));
   }

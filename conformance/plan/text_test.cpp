@@ -136,6 +136,27 @@ TEST(PlanText, AScheduleIsKeptByTheSecondVersion) {
   EXPECT_FALSE(plan_from_text(first).has_value());
 }
 
+// Whatever a check put into an operation.
+TEST(PlanText, WhatIsWrittenCanBeRead) {
+  Plan plan;
+  plan.plugin = "memory";
+  plan.check = "data.isolated";
+  for (const OpKind kind : plan_words::kinds)
+    plan.operations.push_back({.kind = kind,
+                               .payload = Payload::zeroes,
+                               .flags = command_flag::fua,
+                               .count = 512,
+                               .offset = 512,
+                               .tag = 4});
+  const std::string text = to_text(plan);
+  const auto again = plan_from_text(text);
+  ASSERT_TRUE(again.has_value()) << again.error() << '\n' << text;
+  ASSERT_EQ(again->operations.size(), plan.operations.size());
+  for (std::size_t i = 0; i < plan.operations.size(); ++i)
+    EXPECT_EQ(again->operations[i].kind, plan.operations[i].kind);
+  EXPECT_EQ(to_text(*again), text);
+}
+
 TEST(PlanText, AcceptsCommentsBlankLinesAndCrlf) {
   const auto plan = plan_from_text(
       "; by hand\r\nnbdcheck-plan 1\r\n\r\nplugin memory\r\ncheck data.random\r\noperations 1\r\n"

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "instruments/reports.hpp"
+#include "nbdcheck/instruments.hpp"
 #include "runner/families.hpp"
 #include "runner/process_rules.hpp"
 #include "runner/runner.hpp"
@@ -144,6 +145,21 @@ void Runner::add_end(const std::string& check, const JobReport& report) {
     add_finding(std::move(*finding));
 }
 
+// With the options that the plan does not keep.
+std::string Runner::replay_command(const std::string& path, const Plan& plan) const {
+  const Request& request = options_.request;
+  std::string command = fmt::format("{} replay {}", options_.nbdcheck, shell_quote(path));
+  if (!children_run_under().empty()) command += " --valgrind";
+  if (request.atomic_consistency) command += " --consistency=atomic";
+  if (request.unstable_contents) command += " --unstable-contents";
+  if (request.persistence != Persistence::unknown)
+    command += fmt::format(" --persistence={}", name(request.persistence));
+  if (request.effort == Effort::thorough && plan.operations.empty())
+    command += " --profile=thorough";
+  for (const std::string& key : request.backing) command += " " + shell_quote("--backing=" + key);
+  return command;
+}
+
 void Runner::add_finding(Finding finding) {
   const Plan plan = finding.plan ? *finding.plan : plan_for(finding, {});
   const std::lock_guard adding(adding_);
@@ -159,10 +175,7 @@ void Runner::add_finding(Finding finding) {
   }
   finding.plan_path = artifacts_.save(plan, finding.rule);
   if (!finding.plan_path.empty()) {
-    finding.replay_command =
-        fmt::format("{} replay {}", options_.nbdcheck, shell_quote(finding.plan_path));
-    for (const std::string& key : options_.request.backing)
-      finding.replay_command += " " + shell_quote("--backing=" + key);
+    finding.replay_command = replay_command(finding.plan_path, plan);
     show_on_nbdkit(finding, plan);
   }
   const std::lock_guard lock(mutex_);

@@ -70,6 +70,7 @@ class Runner {
   // collect.cpp
   void collect(const std::string& check, JobReport report);
   void add_end(const std::string& check, const JobReport& report);
+  [[nodiscard]] std::string replay_command(const std::string& path, const Plan& plan) const;
   void add_finding(Finding finding);
   bool already_told(const Finding& finding);
   void waive(Finding& finding) const;

@@ -1,11 +1,11 @@
 #!/usr/bin/python3
-"""The scripts that nbdcheck writes, on plugins with a fault and without it.
+"""The plans and scripts that nbdcheck writes, on plugins with a fault and without it.
 
   run.py --nbdcheck=PATH --plugins=DIRECTORY [--only=REGEX] [--shard=I/N]
 
-For each line of reference-plugins/faulty.txt: the script of its finding must
-show the fault on the real nbdkit, and must not show it on the correct twin, the
-same plugin with fault=none.  Lines whose finding has no script are counted, by
+For each line of reference-plugins/faulty.txt: the plan of its finding, replayed,
+and its script on the real nbdkit must show the fault, and must not show it on the
+correct twin, the same plugin with fault=none.  Lines whose finding has no script are counted, by
 the reason nbdcheck gives.  NOT_SEEN names the lines of which the real nbdkit
 shows nothing, and why.  Plugins that the build left out (plugins/NAME.not-built) are
 not looked at.  77: nbdkit or libnbd's Python module is not installed.
@@ -17,6 +17,7 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -89,6 +90,29 @@ def twin(script, plugin):
     return other
 
 
+def replay_problem(finding, options):
+    """What is wrong with replays of the plan; "": nothing."""
+    _, command, plan, *more = shlex.split(finding["replay"])
+
+    def replay(path):
+        done = subprocess.run([options.nbdcheck, command, path, *more], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              errors="replace", timeout=120, check=False)
+        return ": reproduced in" in done.stdout, done.stdout
+
+    shown, output = replay(plan)
+    if not shown:
+        return f"its plan shows nothing\n{output}"
+    text = pathlib.Path(plan).read_text(encoding="utf-8")
+    correct, count = re.subn(r"^arg fault=.*$", "arg fault=none", text, flags=re.MULTILINE)
+    if not count:
+        return ""
+    other = pathlib.Path(plan).with_suffix(".twin.plan")
+    other.write_text(correct, encoding="utf-8")
+    shown, output = replay(other)
+    return f"its plan shows it on the correct twin\n{output}" if shown else ""
+
+
 def run_script(script, options):
     environment = dict(os.environ, NBDKIT=options.nbdkit)
     done = subprocess.run([PYTHON, "-B", script], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -121,6 +145,8 @@ def look(number, line, files, options, scratch):
     if not chosen:
         return "no finding", ", ".join(f["rule"] for f in findings) or "nothing found"
     finding = chosen[0]
+    if problem := replay_problem(finding, options):
+        return "WRONG", problem
     if not finding["nbdsh"]:
         return "no script", (finding["on_nbdkit"] or "").removeprefix("no script: ")
     shown, output = run_script(finding["nbdsh"], options)
