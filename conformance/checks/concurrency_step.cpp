@@ -10,10 +10,8 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
-#include <map>
 #include <memory>
 #include <optional>
-#include <span>
 #include <utility>
 #include <vector>
 
@@ -22,6 +20,7 @@
 #include "checks/sanitized.hpp"
 #include "checks/sequence_check.hpp"
 #include "checks/step_board.hpp"
+#include "checks/step_life.hpp"
 #include "checks/step_pairs.hpp"
 #include "checks/step_session.hpp"
 #include "checks/step_words.hpp"
@@ -46,12 +45,13 @@ constexpr double slowest = 4;
 constexpr int times_again = 3;
 constexpr int tries = 4;  // in a replay
 
-bool stuck(const Meeting& meeting) { return meeting.outcome.a_stuck || meeting.outcome.b_stuck; }
-
 class Exploration {
  public:
   explicit Exploration(CheckRun& run)
-      : run_(run), space_(step_space(run.subject())), pairs_(step_pairs(run.subject(), space_)) {}
+      : run_(run),
+        space_(step_space(run.subject())),
+        pairs_(step_pairs(run.subject(), space_)),
+        life_(run, space_, pairs_, board_) {}
 
   void run() {
     if (!board_.valid()) return run_.unknown("no memory to share");
@@ -99,61 +99,11 @@ class Exploration {
       run_.unknown("A never came to that instruction: the plugin may have changed");
   }
 
-  // A life of one meeting: alone, or after those of its pair that come before it, where
-  // it takes what they left in the plugin.
+  // A life of one meeting.
   std::function<void(const Trial*)> one_meeting(StepSchedule wanted, bool after_others) {
     return [this, wanted, after_others](const Trial* trial) {
-      const StepPair& pair = pairs_[wanted.pair];
-      StepSession session(run_, space_, pair);
-      if (!begun(session, trial)) return;
-      if (known_) tell(session);
-      Recording recording;
-      if (pair.state != StepState::first_use) recording = session.record(0);
-      const StepPoint point{wanted.point + base_of(session), wanted.pass};
-      if (after_others) meet_before(session, wanted, point, recording);
-      const Meeting meeting = meet(session, wanted.pair, wanted.area, point);
-      const bool in_turn =
-          pair.state == StepState::filled && meeting.clash && session.wrong_in_turn(wanted.area);
-      if (!in_turn && !consider(session, meeting, trial)) return;
-      session.end();
-      board_->complete = true;
+      life_.only(wanted, after_others, known_, trial);
     };
-  }
-
-  void meet_before(StepSession& session, const StepSchedule& wanted, StepPoint end,
-                   const Recording& recording) {
-    std::uint64_t place = 0;
-    for (const std::size_t i : order_of(recording.points)) {
-      const StepPoint& point = recording.points[i];
-      const std::uint64_t area = area_of(place++);
-      if (area == wanted.area && point.address == end.address && point.occurrence == end.occurrence)
-        return;
-      if (stuck(meet(session, wanted.pair, area, point))) return;
-    }
-  }
-
-  // Where the place-th meeting of a pair is.
-  [[nodiscard]] std::uint64_t area_of(std::uint64_t place) const {
-    return (place + 1) % space_.areas;
-  }
-
-  static std::uint64_t base_of(StepSession& session) {
-    return session.stepper().code().ranges().front().begin;
-  }
-
-  // Written down first: one of them may die.
-  Meeting meet(StepSession& session, std::size_t pair, std::uint64_t area, StepPoint point) {
-    board_->pair = pair;
-    board_->area = area;
-    board_->point = point.address - base_of(session);
-    board_->pass = point.occurrence;
-    return session.meet(area, point);
-  }
-
-  // "": there was no meeting yet.
-  [[nodiscard]] std::string schedule() const {
-    if (board_->pass == 0) return "";
-    return to_text(StepSchedule{board_->pair, board_->area, board_->point, board_->pass});
   }
 
   void found(const StepTold& told) {
@@ -173,9 +123,6 @@ class Exploration {
 
   static double seconds_for(Effort effort) {
     return effort == Effort::quick ? 0.2 : effort == Effort::standard ? 4 : 40;
-  }
-  [[nodiscard]] std::size_t longest() const {
-    return run_.request().effort == Effort::quick ? 1000 : 3000;
   }
   // Processor time, that of lives included, so that as much is explored on a
   // machine that has other work; where the plugin sleeps, the wall's.
@@ -209,15 +156,17 @@ class Exploration {
       live(
           [&](const Trial* trial) {
             StepSession session(run_, space_, pairs_[members[begin]]);
-            if (!begun(session, trial)) return;
+            if (!life_.begun(session, trial)) return;
             for (std::size_t n = begin; n < members.size(); ++n) {
               const double share =
                   used() + (end - used()) / static_cast<double>(members.size() - n);
               session.use(pairs_[members[n]]);
-              if (!explore(session, members[n], n == begin ? place : 0, share, trial)) return;
+              if (!life_.explore(
+                      session, members[n], n == begin ? place : 0, [&] { return used() > share; },
+                      trial))
+                return;
             }
-            session.end();
-            board_->complete = true;
+            life_.end(session);
           },
           end);
       if (!pending_) return;
@@ -225,33 +174,6 @@ class Exploration {
           std::find(members.begin(), members.end(), board_->pair.load()) - members.begin());
       place = board_->place + 1;
     } while (confirm() && begin < members.size() && used() < end);
-  }
-
-  // Every point in turn, or as many as there is time for.  False: end here.
-  bool explore(StepSession& session, std::size_t pair, std::uint64_t begin, double end,
-               const Trial* trial) {
-    if (used() > end) return true;
-    board_->pair = pair;
-    const Recording& recording = recorded(session, pair);
-    const auto order = order_of(recording.points);
-    if (begin == 0) board_->points += order.size();
-    for (std::uint64_t place = begin; place < order.size() && used() <= end; ++place) {
-      board_->place = place;
-      const std::uint64_t area = area_of(place);
-      const Meeting meeting = meet(session, pair, area, recording.points[order[place]]);
-      if (meeting.clash && session.wrong_in_turn(area)) return true;
-      if (!consider(session, meeting, trial)) return false;
-    }
-    return true;
-  }
-
-  // A request does the same whatever it is to meet, and a single step takes as
-  // long as an exploration.
-  const Recording& recorded(StepSession& session, std::size_t pair) {
-    const std::string key = pairs_[pair].first_text();
-    const auto known = recordings_.find(key);
-    if (known != recordings_.end()) return known->second;
-    return recordings_[key] = session.record(0);
   }
 
   // --- a few points a life ---------------------------------------------------
@@ -264,8 +186,8 @@ class Exploration {
       live(
           [&](const Trial* trial) {
             StepSession session(run_, space_, pairs_[pair]);
-            if (!begun(session, trial)) return;
-            if (known_) tell(session);
+            if (!life_.begun(session, trial)) return;
+            if (known_) life_.tell_known(session);
             const Recording recording = session.record(0);
             const auto order = order_of(recording.points);
             if (first == 0) board_->points += order.size();
@@ -274,10 +196,9 @@ class Exploration {
               const std::size_t at = first + area - 1;
               if (at >= order.size()) break;
               const StepPoint point = recording.points[order[at]];
-              if (!consider(session, meet(session, pair, area, point), trial)) return;
+              if (!life_.consider(session, life_.meet(session, pair, area, point), trial)) return;
             }
-            session.end();
-            board_->complete = true;
+            life_.end(session);
           },
           end);
       done += space_.areas - 1;
@@ -292,15 +213,14 @@ class Exploration {
     live(
         [&](const Trial* trial) {
           StepSession session(run_, space_, pairs_[pair]);
-          if (!begun(session, trial)) return;
+          if (!life_.begun(session, trial)) return;
           const Recording recording = session.record(0);
           board_->total = std::min(recording.points.size(), most_points);
           board_->points += board_->total.load();
-          const std::uint64_t base = base_of(session);
+          const std::uint64_t base = StepLife::base_of(session);
           for (std::size_t i = 0; i < board_->total; ++i)
             board_->list[i] = {recording.points[i].address - base, recording.points[i].occurrence};
-          session.end();
-          board_->complete = true;
+          life_.end(session);
         },
         end);
     const std::size_t count = over_ ? 0 : board_->total.load();
@@ -309,13 +229,12 @@ class Exploration {
       live(
           [&](const Trial* trial) {
             StepSession session(run_, space_, pairs_[pair]);
-            if (!begun(session, trial)) return;
-            if (known_) tell(session);
+            if (!life_.begun(session, trial)) return;
+            if (known_) life_.tell_known(session);
             StepPoint point = board_->list[i];
-            point.address += base_of(session);
-            if (!consider(session, meet(session, pair, 0, point), trial)) return;
-            session.end();
-            board_->complete = true;
+            point.address += StepLife::base_of(session);
+            if (!life_.consider(session, life_.meet(session, pair, 0, point), trial)) return;
+            life_.end(session);
           },
           end);
       if (pending_ && !confirm()) return;
@@ -364,11 +283,10 @@ class Exploration {
     live(
         [&](const Trial* trial) {
           StepSession session(run_, space_, pair);
-          if (!begun(session, trial)) return;
-          if (known_) tell(session);
+          if (!life_.begun(session, trial)) return;
+          if (known_) life_.tell_known(session);
           board_->in_turn = session.wrong_in_turn(told.area);
-          session.end();
-          board_->complete = true;
+          life_.end(session);
         },
         total());
     return !board_->complete || board_->in_turn;
@@ -382,79 +300,24 @@ class Exploration {
     live(
         [&](const Trial* trial) {
           StepSession session(run_, space_, pairs_[pair]);
-          if (!begun(session, trial)) return;
+          if (!life_.begun(session, trial)) return;
           std::size_t at = 0;
           for (std::uint64_t area = 0; area < space_.areas; ++area) {
             for (const CollisionRange& range : session.look(area)) {
               if (range.before.empty() || at + range.before.size() > most_known)
-                return finish(trial);
+                return StepLife::finish(trial);
               std::copy(range.before.begin(), range.before.end(), board_->known + at);
               at += range.before.size();
             }
           }
-          session.end();
-          board_->complete = true;
+          life_.end(session);
         },
         total());
     complete = board_->complete;
     return complete && !over_;
   }
 
-  void tell(StepSession& session) {
-    std::size_t at = 0;
-    for (std::uint64_t area = 0; area < space_.areas; ++area) {
-      auto ranges = session.extent_of(area);
-      for (CollisionRange& range : ranges) {
-        const std::span<const std::byte> known(board_->known + at, range.after.size());
-        // Other contents may be made anew each time: identifiers, dates.
-        if (std::all_of(known.begin(), known.end(), [](std::byte b) { return b == std::byte{0}; }))
-          range.before.assign(known.begin(), known.end());
-        at += range.after.size();
-      }
-      session.know(area, std::move(ranges));
-    }
-  }
-
   // --- lives -----------------------------------------------------------------
-
-  static void finish(const Trial* trial) {
-    if (trial != nullptr) trial->finish();
-  }
-
-  // Says why, where it does not.
-  bool begun(StepSession& session, const Trial* trial) const {
-    if (session.begin()) {
-      session.stepper().set_longest(longest());
-      return true;
-    }
-    if (trial != nullptr) {
-      trial->say(word_line(session.opaque() ? "opaque" : "not begun", session.why()));
-      trial->finish();
-    }
-    return false;
-  }
-
-  // Counts a meeting, and tells of what is wrong.  False: that was all.
-  bool consider(StepSession& session, const Meeting& meeting, const Trial* trial) {
-    if (!stuck(meeting) && meeting.outcome.reached) ++board_->reached;
-    if (meeting.outcome.blocked) ++board_->blocked;
-    if (!stuck(meeting) && !meeting.clash) return true;
-    StepTold told = told_of(meeting, session.place(meeting));
-    told.schedule = schedule();
-    const bool torn =
-        told.what == StepTold::What::torn_read || told.what == StepTold::What::torn_sector;
-    // That a sector is one is nobody's promise.
-    if (torn && !run_.request().atomic_consistency) return true;
-    if (trial != nullptr) {
-      if (stuck(meeting))
-        for (const std::string& words : session.deadlock())
-          trial->say(word_line("deadlock", words));
-      trial->say(to_line(told));
-    }
-    if (torn) return true;
-    finish(trial);
-    return false;
-  }
 
   // Runs `body` in a copy, and takes in what it found.
   void live(const std::function<void(const Trial*)>& body, double end) {
@@ -497,7 +360,7 @@ class Exploration {
     const StepPair& at = pairs_[std::min<std::size_t>(board_->pair, pairs_.size() - 1)];
     const std::string phase = "one request in the middle of another: " + at.text();
     std::function<void(const Trial*)> last;
-    if (const auto meeting = schedule_from_text(schedule())) {
+    if (const auto meeting = schedule_from_text(life_.schedule())) {
       for (const bool after_others : {false, true}) {
         if (last || (after_others && at.state != StepState::filled)) break;
         auto alone = one_meeting(*meeting, after_others);
@@ -533,7 +396,8 @@ class Exploration {
   CheckRun& run_;
   StepSpace space_;
   std::vector<StepPair> pairs_;
-  SharedBoard board_;
+  SharedStepBoard board_;
+  StepLife life_;
   Clock::time_point begin_;
   Seconds processor_begin_{0};
   double used_before_ = 0;  // in a life: seconds of the processes before it
@@ -543,8 +407,7 @@ class Exploration {
   bool known_ = false;              // what the areas held is on the board
   std::string why_not_;             // the last reason of a copy that did not serve
   std::vector<std::string> deadlock_;
-  std::optional<StepTold> pending_;              // wrong, perhaps
-  std::map<std::string, Recording> recordings_;  // of the life at work
+  std::optional<StepTold> pending_;  // wrong, perhaps
 };
 
 std::string not_applicable(const Subject& subject) {

@@ -35,18 +35,18 @@ struct StepBoard {
   std::byte known[most_known];       // what areas held before anything was done
 };
 
-class SharedBoard {
+class SharedStepBoard {
  public:
-  SharedBoard() {
+  SharedStepBoard() {
     void* map = ::mmap(nullptr, sizeof(StepBoard), PROT_READ | PROT_WRITE,
                        MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (map != MAP_FAILED) board_ = static_cast<StepBoard*>(map);
   }
-  ~SharedBoard() {
+  ~SharedStepBoard() {
     if (board_ != nullptr) ::munmap(board_, sizeof(StepBoard));
   }
-  SharedBoard(const SharedBoard&) = delete;
-  SharedBoard& operator=(const SharedBoard&) = delete;
+  SharedStepBoard(const SharedStepBoard&) = delete;
+  SharedStepBoard& operator=(const SharedStepBoard&) = delete;
   [[nodiscard]] bool valid() const { return board_ != nullptr; }
   StepBoard* operator->() const { return board_; }
 
