@@ -59,6 +59,16 @@ class ServedOnce(Case):
                                     for remark in told["export"]["remarks"]), told["export"])
 
 
+class Unreadable(Case):
+    """A verdict about a plugin of which nothing can be read must not look like any other."""
+
+    def test_the_header_says_so(self):
+        for mode, told in (("no-read", True), ("bad-read", False)):
+            done = self.run_it(*ONE_CHECK, plugin("legal-failing"), f"mode={mode}")
+            self.assert_verdict(done, 0)
+            self.assertEqual("no read succeeded" in done.stdout, told, done.stdout)
+
+
 class Reports(Case):
     def report_to(self, path, *more, name="ramdisk", arguments=RAM_DISK):
         return self.run_it(*ONE_CHECK, f"--report=json:{path}", *more, plugin(name), *arguments)

@@ -4,6 +4,7 @@
  *   plain      nothing fails
  *   quota      no more than half the pages can be written: then ENOSPC
  *   bad-read   one page cannot be read (EIO)
+ *   no-read    nothing can be read
  *   bad-write  one page cannot be written
  *   torn       the same, but what comes before it is written all the same
  *   loose      every ninth read fails, and every seventh write, trim or flush
@@ -15,8 +16,8 @@
 
 #include "mode.h"
 
-const char* const choices[] = {"quota",  "bad-read", "bad-write", "torn", "loose",
-                               "seldom", "away",     "full",      NULL};
+const char* const choices[] = {"quota", "bad-read", "no-read", "bad-write", "torn",
+                               "loose", "seldom",   "away",    "full",      NULL};
 
 #define BAD_PAGE 64
 
@@ -67,6 +68,7 @@ static void* failing_open(int readonly) {
 }
 
 static int failing_pread(void* handle, void* buf, uint32_t count, uint64_t offset, uint32_t flags) {
+  if (mode("no-read")) return fail_with(EIO, "no medium");
   if (mode("bad-read") && touches(BAD_PAGE, count, offset)) return fail_with(EIO, "bad page");
   if (due(&reads, mode("loose") ? 9 : mode("seldom") ? 33 : 0)) return fail_with(EIO, loose);
   return disk_pread(handle, buf, count, offset, flags);
