@@ -37,7 +37,8 @@ struct Subject {
   unsigned connections_seen = 0;
   // .open of one more does not return before another is closed.
   bool more_wait = false;
-  std::uint64_t nanoseconds_per_read = 0;  // a small read, for budgets; 0: none succeeded
+  std::uint64_t nanoseconds_per_read = 0;  // a small read, for budgets
+  bool readable = true;                    // one of those succeeded
   std::vector<std::string> arguments;      // with which it was probed
   // Remarks of the probe for a person: "per-connection disks", ...
   std::vector<std::string> remarks;

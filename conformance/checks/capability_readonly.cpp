@@ -120,7 +120,7 @@ class Readonly {
     }
     if (any || places_.empty()) return any ? contents : Contents{};
     // The probe could read, in a server without -r.
-    if (run_.subject().nanoseconds_per_read == 0) return {};
+    if (!run_.subject().readable) return {};
     Violation v;
     v.rule = "capability.subsets";
     v.message =

@@ -10,8 +10,9 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
-#include <memory>
+#include <functional>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -25,7 +26,6 @@
 #include "checks/step_session.hpp"
 #include "checks/step_words.hpp"
 #include "checks/trial.hpp"
-#include "nbdcheck/sandbox.hpp"
 #include "nbdcheck/status_page.hpp"
 
 namespace nbdcheck::checks::concurrency_step {
@@ -81,22 +81,29 @@ class Exploration {
  private:
   // The one meeting that an earlier run told of.
   void once() {
-    const auto wanted = schedule_from_text(run_.job().schedule);
-    if (!wanted || wanted->pair >= pairs_.size() || wanted->area >= space_.areas)
-      return run_.unknown("the schedule does not fit this plugin");
+    const auto wanted = schedule_of(run_.job().schedule);
+    if (!wanted) return run_.unknown("the schedule does not fit this plugin");
     known_ = pairs_[wanted->pair].state != StepState::filled && look(wanted->pair);
     for (const bool after_others : {false, true}) {
       if (after_others && pairs_[wanted->pair].state != StepState::filled) break;
-      for (int i = 0; i < tries && !over_; ++i) {
+      for (int i = 0; i < tries && !over_ && !torn_; ++i) {
         live(one_meeting(*wanted, after_others), total());
         const auto told = std::exchange(pending_, std::nullopt);
-        if (told && !in_turn(*told)) found(*told);
+        if (told && !in_turn(*told, *wanted)) found(*told);
       }
     }
     tell_torn();
     run_.count_operations(2);
     if (!over_ && board_->reached == 0)
       run_.unknown("A never came to that instruction: the plugin may have changed");
+  }
+
+  // Of what is there: a plugin has the pipe, and the board, too.
+  [[nodiscard]] std::optional<StepSchedule> schedule_of(const std::string& text) const {
+    auto schedule = schedule_from_text(text);
+    if (schedule && (schedule->pair >= pairs_.size() || schedule->area >= space_.areas))
+      return std::nullopt;
+    return schedule;
   }
 
   // A life of one meeting.
@@ -107,18 +114,18 @@ class Exploration {
   }
 
   void found(const StepTold& told) {
-    over_ = true;
+    over_ = told_ = true;
     run_.schedule(told.schedule);
     run_.violated(violation_of(told, deadlock_));
   }
 
   // Nothing was found that shows each time.
   void tell_chance() {
-    if (!over_ && chance_) found(*chance_);
+    if (!told_ && chance_) found(*chance_);
   }
   // Torn sectors are no news where whole ones are lost.
   void tell_torn() {
-    if (!over_ && torn_) found(*torn_);
+    if (!told_ && torn_) found(*torn_);
   }
 
   static double seconds_for(Effort effort) {
@@ -179,7 +186,9 @@ class Exploration {
   // --- a few points a life ---------------------------------------------------
 
   void cold(std::size_t pair, double end) {
+    if (space_.areas < 2) return;  // the first is for the recording
     known_ = look(pair);
+    board_->total = 0;
     std::size_t done = 0;
     do {
       const std::size_t first = done;
@@ -210,6 +219,7 @@ class Exploration {
 
   void first_use(std::size_t pair, double end) {
     known_ = look(pair);
+    board_->total = 0;
     live(
         [&](const Trial* trial) {
           StepSession session(run_, space_, pairs_[pair]);
@@ -247,9 +257,14 @@ class Exploration {
   // True: it does not, so go on.
   bool confirm() {
     StepTold told = *std::exchange(pending_, std::nullopt);
-    const auto schedule = schedule_from_text(told.schedule);
-    if (!schedule || in_turn(told) || over_) return false;
-    if (shows(*schedule)) {
+    const auto schedule = schedule_of(told.schedule);
+    if (!schedule || in_turn(told, *schedule)) return false;
+    const std::uint64_t reached = board_->reached;
+    const std::uint64_t blocked = board_->blocked;
+    const bool again = shows(*schedule);
+    board_->reached = reached;
+    board_->blocked = blocked;
+    if (again) {
       found(told);
       return false;
     }
@@ -276,8 +291,8 @@ class Exploration {
 
   // The same place in a new life, with one request after the other.  Where areas are filled
   // it was seen in the same one.
-  bool in_turn(const StepTold& told) {
-    const StepPair& pair = pairs_[board_->pair];
+  bool in_turn(const StepTold& told, const StepSchedule& schedule) {
+    const StepPair& pair = pairs_[schedule.pair];
     if (pair.state == StepState::filled) return false;
     board_->in_turn = false;
     live(
@@ -296,7 +311,6 @@ class Exploration {
   // because looking is doing something.
   bool look(std::size_t pair) {
     if (run_.subject().external_storage) return false;
-    bool complete = false;
     live(
         [&](const Trial* trial) {
           StepSession session(run_, space_, pairs_[pair]);
@@ -313,8 +327,7 @@ class Exploration {
           life_.end(session);
         },
         total());
-    complete = board_->complete;
-    return complete && !over_;
+    return board_->complete && !over_;
   }
 
   // --- lives -----------------------------------------------------------------
@@ -326,11 +339,12 @@ class Exploration {
     set_phase("running one request at every instruction of another");
     const double limit = slowest * std::max(0.0, end - used()) + patience;
     const double used_before = used();
+    const auto begin = Clock::now();
     const TrialEnd ended = copy(body, used_before, limit);
     for (const std::string& line : ended.lines) take(line);
     if (over_) return;
     if (ended.kind == TrialEnd::Kind::finished) return;
-    if (died(ended)) return crashed(body, ended.words());
+    if (died(ended)) return crashed(body, ended.words(), used_before, begin);
     over_ = true;
     // Out of time, perhaps: what hangs in a meeting was told above, and what hangs
     // elsewhere hangs for the other checks as well.
@@ -355,12 +369,14 @@ class Exploration {
 
   // Once more, here, where it is seen with its stack: the last meeting, if that is what it
   // takes.
-  void crashed(const std::function<void(const Trial*)>& body, const std::string& words) {
+  void crashed(const std::function<void(const Trial*)>& body, const std::string& words,
+               double used_before, Clock::time_point begin) {
     over_ = true;
-    const StepPair& at = pairs_[std::min<std::size_t>(board_->pair, pairs_.size() - 1)];
-    const std::string phase = "one request in the middle of another: " + at.text();
+    std::string phase = "running one request at every instruction of another";
     std::function<void(const Trial*)> last;
-    if (const auto meeting = schedule_from_text(life_.schedule())) {
+    if (const auto meeting = schedule_of(life_.schedule())) {
+      const StepPair& at = pairs_[meeting->pair];
+      phase = "one request in the middle of another: " + at.text();
       for (const bool after_others : {false, true}) {
         if (last || (after_others && at.state != StepState::filled)) break;
         auto alone = one_meeting(*meeting, after_others);
@@ -369,6 +385,10 @@ class Exploration {
       if (last) run_.schedule(to_text(*meeting));
     }
     set_phase(phase.c_str());
+    // It has the time that the copy had.
+    used_before_ = used_before;
+    processor_begin_ = Patience::processor();
+    begin_ += Clock::now() - begin;
     (last ? last : body)(nullptr);
     run_.unknown("a copy of the server died, which this one did not: " + words);
   }
@@ -402,6 +422,7 @@ class Exploration {
   Seconds processor_begin_{0};
   double used_before_ = 0;  // in a life: seconds of the processes before it
   bool over_ = false;
+  bool told_ = false;               // a finding
   std::optional<StepTold> torn_;    // one of them
   std::optional<StepTold> chance_;  // the same
   bool known_ = false;              // what the areas held is on the board

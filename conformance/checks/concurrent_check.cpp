@@ -47,9 +47,7 @@ SceneAim scene_aim(const Subject& subject) {
   SceneAim aim;
   aim.size = info.size;
   aim.block = subject.minimum_block();
-  if (info.block_size && info.block_size->maximum != 0 &&
-      info.block_size->maximum < max_request_size)
-    aim.max_request = info.block_size->maximum;
+  aim.max_request = subject.maximum_request();
   aim.can_zero = info.zero != zero_none;
   aim.can_trim = info.can_trim;
   aim.can_flush = info.can_flush;

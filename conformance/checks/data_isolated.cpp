@@ -175,6 +175,7 @@ std::string not_applicable(const Subject& subject) {
     return "reads and writes only";
   if (subject.info.size < 4096 + 2 * std::max<std::uint64_t>(4096, subject.minimum_block()))
     return "too small";
+  if (subject.info.size < 3 * subject.minimum_block()) return "too small";
   if (subject.maximum_request() < 3 * subject.minimum_block())
     return "no request is longer than two blocks";
   return "";

@@ -105,9 +105,7 @@ class Story {
     const std::uint64_t begin =
         places_[1].offset + places_[1].count + (within_block + block - 1) / block * block;
     const std::uint64_t end = std::min(begin + longest, places_[2].offset) / block * block;
-    const auto& announced = info_.block_size;
-    if (end <= begin || (announced && announced->maximum != 0 && announced->maximum < end - begin))
-      return std::nullopt;
+    if (end <= begin || run_.subject().maximum_request() < end - begin) return std::nullopt;
     return Place{begin, static_cast<std::uint32_t>(end - begin)};
   }
 

@@ -23,29 +23,35 @@ void StepLife::only(const StepSchedule& wanted, bool after_others, bool known, c
   Recording recording;
   if (pair.state != StepState::first_use) recording = session.record(0);
   const StepPoint point{wanted.point + base_of(session), wanted.pass};
-  if (after_others) meet_before(session, wanted, point, recording);
+  if (after_others)
+    if (const auto hang = meet_before(session, wanted, point, recording))
+      return void(consider(session, *hang, trial));
   const Meeting meeting = meet(session, wanted.pair, wanted.area, point);
   const bool in_turn =
       pair.state == StepState::filled && meeting.clash && session.wrong_in_turn(wanted.area);
+  if (in_turn) ++board_->reached;
   if (in_turn || consider(session, meeting, trial)) end(session);
 }
 
-void StepLife::meet_before(StepSession& session, const StepSchedule& wanted, StepPoint end,
-                           const Recording& recording) {
+std::optional<Meeting> StepLife::meet_before(StepSession& session, const StepSchedule& wanted,
+                                             StepPoint end, const Recording& recording) {
   std::uint64_t place = 0;
   for (const std::size_t i : order_of(recording.points)) {
     const StepPoint& point = recording.points[i];
     const std::uint64_t area = area_of(place++);
     if (area == wanted.area && point.address == end.address && point.occurrence == end.occurrence)
-      return;
-    if (stuck(meet(session, wanted.pair, area, point))) return;
+      break;
+    Meeting meeting = meet(session, wanted.pair, area, point);
+    if (stuck(meeting)) return meeting;
   }
+  return std::nullopt;
 }
 
 bool StepLife::explore(StepSession& session, std::size_t pair, std::uint64_t begin,
                        const std::function<bool()>& out_of_time, const Trial* trial) {
   if (out_of_time()) return true;
   board_->pair = pair;
+  board_->pass = 0;  // no meeting yet
   const Recording& recording = recorded(session, pair);
   const auto order = order_of(recording.points);
   if (begin == 0) board_->points += order.size();

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,8 +47,9 @@ class StepLife {
   static void finish(const Trial* trial);
 
  private:
-  void meet_before(StepSession& session, const StepSchedule& wanted, StepPoint end,
-                   const Recording& recording);
+  // What came of the last one, if that hangs.
+  std::optional<Meeting> meet_before(StepSession& session, const StepSchedule& wanted,
+                                     StepPoint end, const Recording& recording);
   const Recording& recorded(StepSession& session, std::size_t pair);
   [[nodiscard]] std::uint64_t area_of(std::uint64_t place) const;
 

@@ -211,11 +211,21 @@ void StepSession::fill(std::vector<CollisionRange>& ranges) {
   if (pair_.two_handles && connection.export_info().can_flush) connection.flush();
 }
 
+bool StepSession::read(Connection& connection, CollisionRange& range) const {
+  const std::span<std::byte> data(range.after);
+  bool ok = true;
+  for (std::uint64_t at = 0; at < data.size(); at += space_.longest) {
+    const auto part = data.subspan(at, std::min<std::uint64_t>(space_.longest, data.size() - at));
+    ok = connection.read(part, range.offset + at).ok() && ok;
+  }
+  return ok;
+}
+
 std::vector<CollisionRange> StepSession::look(std::uint64_t area) {
   auto result = extent_of(area);
   homes_[0]->run([&] {
     for (CollisionRange& range : result) {
-      if (connections_[0]->read(range.after, range.offset).ok()) range.before = range.after;
+      if (read(*connections_[0], range)) range.before = range.after;
     }
   });
   return result;
@@ -342,7 +352,7 @@ void StepSession::read_back(std::vector<CollisionRange>& ranges) {
   }
   homes_[0]->run([&] {
     for (CollisionRange& range : ranges)
-      if (!connections_[0]->read(range.after, range.offset).ok()) range.after.clear();
+      if (!read(*connections_[0], range)) range.after.clear();
   });
 }
 

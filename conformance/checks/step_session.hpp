@@ -71,6 +71,7 @@ class StepSession {
   [[nodiscard]] CollisionOp operation(const StepRequest& request, std::uint64_t area,
                                       std::uint32_t tag) const;
   void fill(std::vector<CollisionRange>& ranges);
+  bool read(Connection& connection, CollisionRange& range) const;  // into `after`
   void prepare(std::uint64_t area, std::vector<CollisionRange>& ranges);
   void perform(std::size_t side, CollisionOp& op, ExtentList& list);
   Scene scene(std::uint64_t area);

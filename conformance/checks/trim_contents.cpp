@@ -79,7 +79,8 @@ void run_check(CheckRun& run) {
     Trimmed trimmed(run, client);
     const std::uint64_t unit = std::max(page, run.subject().minimum_block());
     const std::uint64_t half = run.subject().info.size / 2 / unit * unit;
-    const auto count = static_cast<std::uint32_t>(std::min(std::max(most, unit), half));
+    const auto count = static_cast<std::uint32_t>(
+        std::min({std::max(most, unit), half, run.subject().maximum_request() / unit * unit}));
     if (count != 0) {
       trimmed.look_at(0, half, count);
       if (!run.found_any()) trimmed.look_at(half, 0, count);

@@ -150,6 +150,8 @@ std::string Runner::replay_command(const std::string& path, const Plan& plan) co
   const Request& request = options_.request;
   std::string command = fmt::format("{} replay {}", options_.nbdcheck, shell_quote(path));
   if (!children_run_under().empty()) command += " --valgrind";
+  if (options_.stall != RunnerOptions{}.stall)
+    command += fmt::format(" --timeout={}", std::chrono::duration<double>(options_.stall).count());
   if (request.atomic_consistency) command += " --consistency=atomic";
   if (request.unstable_contents) command += " --unstable-contents";
   if (request.persistence != Persistence::unknown)

@@ -43,7 +43,7 @@ class Probe {
     }
     if (size_ == 0) return true;
     subject.stable_contents = stable(**session);
-    subject.nanoseconds_per_read = time_read(**session);
+    time_read(**session, subject);
     if (!subject.info.can_write) return true;
     const std::size_t written = write_places(**session, probe_tag, subject.info.can_flush);
     session->reset();
@@ -119,13 +119,15 @@ class Probe {
     return true;
   }
 
-  std::uint64_t time_read(Session& session) {
+  // How long a read takes, and whether there is one that succeeds.
+  void time_read(Session& session, Subject& subject) {
     std::vector<std::byte> data(length());
     const auto begin = std::chrono::steady_clock::now();
-    bool good = false;
-    for (int i = 0; i < 3; ++i) good = session.read(data, 0, 0).ok() || good;
+    subject.readable = data.empty();
+    for (int i = 0; i < 3; ++i)
+      subject.readable = session.read(data, 0, 0).ok() || subject.readable;
     const std::chrono::nanoseconds spent = std::chrono::steady_clock::now() - begin;
-    return good ? std::max<std::uint64_t>(1, static_cast<std::uint64_t>(spent.count()) / 3) : 0;
+    subject.nanoseconds_per_read = static_cast<std::uint64_t>(spent.count()) / 3;
   }
 
   std::size_t write_places(Session& session, std::uint32_t tag, bool can_flush) {

@@ -120,7 +120,7 @@ bool Runner::probe() {
   if (!known.stable_contents)
     known.remarks.emplace_back(
         "contents change by themselves: what we did not write is not judged");
-  if (known.nanoseconds_per_read == 0 && known.info.size > 0)
+  if (!known.readable)
     known.remarks.emplace_back("no read succeeded where it begins: little of it may be judged");
   if (known.external_storage)
     known.remarks.emplace_back("its storage is not the process's own: checks run one at a time");

@@ -183,6 +183,7 @@ json subject_out(const Subject& subject) {
           {"connections_seen", subject.connections_seen},
           {"more_wait", subject.more_wait},
           {"nanoseconds_per_read", subject.nanoseconds_per_read},
+          {"readable", subject.readable},
           {"arguments", out(subject.arguments)},
           {"remarks", out(subject.remarks)}};
 }
@@ -198,6 +199,7 @@ void subject_in(const json& value, Subject& subject) {
   in(value.at("connections_seen"), subject.connections_seen);
   in(value.at("more_wait"), subject.more_wait);
   in(value.at("nanoseconds_per_read"), subject.nanoseconds_per_read);
+  in(value.at("readable"), subject.readable);
   in(value.at("arguments"), subject.arguments);
   in(value.at("remarks"), subject.remarks);
 }

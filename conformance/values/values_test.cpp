@@ -71,6 +71,7 @@ Job full_job() {
   job.subject.connections_seen = 3;
   job.subject.more_wait = true;
   job.subject.nanoseconds_per_read = 99;
+  job.subject.readable = false;
   job.subject.arguments = {"a=1"};
   job.subject.remarks = {"one", "two"};
   job.seconds = 0.1;

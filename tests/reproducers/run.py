@@ -95,9 +95,13 @@ def replay_problem(finding, options):
     _, command, plan, *more = shlex.split(finding["replay"])
 
     def replay(path):
-        done = subprocess.run([options.nbdcheck, command, path, *more], stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                              errors="replace", timeout=120, check=False)
+        try:
+            done = subprocess.run([options.nbdcheck, command, path, *more],
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, text=True, errors="replace",
+                                  timeout=120, check=False)
+        except subprocess.TimeoutExpired:
+            return False, "it took too long"
         return ": reproduced in" in done.stdout, done.stdout
 
     shown, output = replay(plan)
