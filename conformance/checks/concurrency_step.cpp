@@ -109,7 +109,7 @@ class Exploration {
   // A life of one meeting.
   std::function<void(const Trial*)> one_meeting(StepSchedule wanted, bool after_others) {
     return [this, wanted, after_others](const Trial* trial) {
-      life_.only(wanted, after_others, known_, trial);
+      life_.only(wanted, after_others, known_, true, trial);
     };
   }
 
@@ -274,19 +274,26 @@ class Exploration {
     return !over_;
   }
 
+  // What else goes wrong there, a crash perhaps, is no reason to tell it instead.
   bool shows(const StepSchedule& schedule) {
     const bool filled = pairs_[schedule.pair].state == StepState::filled;
     for (const bool after_others : {false, true}) {
       if (after_others && !filled) break;
+      const auto look = [&](const Trial* trial) {
+        life_.only(schedule, after_others, known_, false, trial);
+      };
       int shown = 0;
-      while (!over_ && shown < times_again) {
-        live(one_meeting(schedule, after_others), total());
-        if (!std::exchange(pending_, std::nullopt)) break;
-        ++shown;
-      }
+      while (shown < times_again && tells_of_wrong(copy(look, used(), patience))) ++shown;
       if (shown == times_again) return true;
     }
     return false;
+  }
+
+  static bool tells_of_wrong(const TrialEnd& end) {
+    return std::ranges::any_of(end.lines, [](const std::string& line) {
+      const auto told = told_from_line(line);
+      return told && told->what == StepTold::What::wrong;
+    });
   }
 
   // The same place in a new life, with one request after the other.  Where areas are filled

@@ -15,7 +15,8 @@ StepLife::StepLife(CheckRun& run, const StepSpace& space, const std::vector<Step
                    SharedStepBoard& board)
     : run_(run), space_(space), pairs_(pairs), board_(board) {}
 
-void StepLife::only(const StepSchedule& wanted, bool after_others, bool known, const Trial* trial) {
+void StepLife::only(const StepSchedule& wanted, bool after_others, bool known, bool orderly,
+                    const Trial* trial) {
   const StepPair& pair = pairs_[wanted.pair];
   StepSession session(run_, space_, pair);
   if (!begun(session, trial)) return;
@@ -30,7 +31,9 @@ void StepLife::only(const StepSchedule& wanted, bool after_others, bool known, c
   const bool in_turn =
       pair.state == StepState::filled && meeting.clash && session.wrong_in_turn(wanted.area);
   if (in_turn) ++board_->reached;
-  if (in_turn || consider(session, meeting, trial)) end(session);
+  if (!in_turn && !consider(session, meeting, trial)) return;
+  if (!orderly) finish(trial);
+  end(session);
 }
 
 std::optional<Meeting> StepLife::meet_before(StepSession& session, const StepSchedule& wanted,

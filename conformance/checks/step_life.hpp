@@ -27,7 +27,9 @@ class StepLife {
 
   // A whole life of one meeting: alone, or after those of its pair that come before it,
   // where it takes what they left in the plugin.  `known`: the board says what areas held.
-  void only(const StepSchedule& wanted, bool after_others, bool known, const Trial* trial);
+  // `orderly`: to its end, unless something is wrong.
+  void only(const StepSchedule& wanted, bool after_others, bool known, bool orderly,
+            const Trial* trial);
 
   // The points of a pair from the begin-th on, as many as there is time for.  False: end here.
   bool explore(StepSession& session, std::size_t pair, std::uint64_t begin,

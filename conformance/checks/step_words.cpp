@@ -152,7 +152,8 @@ Violation violation_of(const StepTold& told, const std::vector<std::string>& dea
   v.actual = told.actual;
   if (told.by_chance)
     v.details.emplace_back(
-        "the same meeting alone did not show it again: a replay explores all of them");
+        "the same meeting alone did not show it again: a replay explores all of them, and "
+        "may need several runs");
   return v;
 }
 
